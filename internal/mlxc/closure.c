@@ -1,0 +1,139 @@
+#include "shim.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "_cgo_export.h"
+
+static int call_go(mlx_vector_array* res, const mlx_vector_array in, void* payload) {
+  return deltatapeClosure((uintptr_t)payload, res, (uintptr_t)in.ctx);
+}
+
+static void drop_go(void* payload) { deltatapeClosureDropped((uintptr_t)payload); }
+
+static mlx_closure closure_of(uintptr_t id) {
+  return dt.mlx_closure_new_func_payload(call_go, (void*)id, drop_go);
+}
+
+static void take_all(mlx_vector_array v, uintptr_t* out) {
+  size_t n = dt.mlx_vector_array_size(v);
+  for (size_t i = 0; i < n; i++) {
+    mlx_array a = {0};
+    dt.mlx_vector_array_get(&a, v, i);
+    out[i] = (uintptr_t)a.ctx;
+  }
+}
+
+int dt_vjp(uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t* cotangents, size_t m,
+           uintptr_t* outs, uintptr_t* grads) {
+  for (int d = dt_has_gpu(); d >= 0; d--) dt.mlx_set_default_stream(dt_streams[d]);
+  mlx_closure f = closure_of(id);
+  mlx_vector_array p = dt.mlx_vector_array_new_data((const mlx_array*)primals, n);
+  mlx_vector_array c = dt.mlx_vector_array_new_data((const mlx_array*)cotangents, m);
+  mlx_vector_array o = {0}, g = {0};
+  int failed = dt.mlx_vjp(&o, &g, f, p, c);
+  if (!failed && (dt.mlx_vector_array_size(o) != m || dt.mlx_vector_array_size(g) != n)) failed = 1;
+  if (!failed) {
+    take_all(o, outs);
+    take_all(g, grads);
+  }
+  if (o.ctx) dt.mlx_vector_array_free(o);
+  if (g.ctx) dt.mlx_vector_array_free(g);
+  dt.mlx_vector_array_free(p);
+  dt.mlx_vector_array_free(c);
+  dt.mlx_closure_free(f);
+  return failed;
+}
+
+// The compile cache belongs to the thread that called, and tracing recurses
+// as deep as the graph: so one thread with a large stack does both.
+enum job_kind { JOB_NEW, JOB_CALL, JOB_FREE };
+
+static struct {
+  pthread_mutex_t mutex;
+  pthread_cond_t changed;
+  int started, busy, done;
+  pthread_t thread;
+  enum job_kind kind;
+  uintptr_t closure;
+  const uintptr_t* in;
+  size_t n;
+  int device;
+  uintptr_t result;
+} job = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void run_job(void) {
+  dt.mlx_set_default_stream(dt_streams[job.device]);
+  job.result = 0;
+  switch (job.kind) {
+    case JOB_NEW: {
+      // The engine fuses by running a compiler at run time on the CPU, which
+      // costs seconds and gains nothing there.
+      mlx_closure f = closure_of(job.closure), res = {0};
+      int failed = dt.mlx_compile(&res, f, false);
+      dt.mlx_closure_free(f);
+      job.result = failed ? 0 : (uintptr_t)res.ctx;
+      break;
+    }
+    case JOB_CALL: {
+      dt.mlx_set_compile_mode(job.device == DT_CPU ? MLX_COMPILE_MODE_NO_FUSE : MLX_COMPILE_MODE_ENABLED);
+      mlx_vector_array in = dt.mlx_vector_array_new_data((const mlx_array*)job.in, job.n), res = {0};
+      int failed = dt.mlx_closure_apply(&res, (mlx_closure){(void*)job.closure}, in);
+      dt.mlx_vector_array_free(in);
+      job.result = dt_made_vector(failed, res);
+      break;
+    }
+    case JOB_FREE:
+      dt.mlx_closure_free((mlx_closure){(void*)job.closure});
+      break;
+  }
+}
+
+static void* serve(void* unused) {
+  (void)unused;
+  pthread_mutex_lock(&job.mutex);
+  for (;;) {
+    while (!job.busy || job.done) pthread_cond_wait(&job.changed, &job.mutex);
+    pthread_mutex_unlock(&job.mutex);
+    run_job();
+    pthread_mutex_lock(&job.mutex);
+    job.done = 1;
+    pthread_cond_broadcast(&job.changed);
+  }
+  return NULL;
+}
+
+static int start_thread(void) {
+  pthread_attr_t attr;
+  pthread_attr_init(&attr);
+  int failed = pthread_attr_setstacksize(&attr, (size_t)512 << 20) || pthread_create(&job.thread, &attr, serve, NULL);
+  pthread_attr_destroy(&attr);
+  job.started = !failed;
+  return failed;
+}
+
+static uintptr_t submit(enum job_kind kind, uintptr_t closure, const uintptr_t* in, size_t n, int device) {
+  pthread_mutex_lock(&job.mutex);
+  if (!job.started && start_thread()) {
+    pthread_mutex_unlock(&job.mutex);
+    return 0;
+  }
+  job.kind = kind, job.closure = closure, job.in = in, job.n = n, job.device = device;
+  job.busy = 1, job.done = 0;
+  pthread_cond_broadcast(&job.changed);
+  while (!job.done) pthread_cond_wait(&job.changed, &job.mutex);
+  job.busy = job.done = 0;
+  uintptr_t result = job.result;
+  pthread_mutex_unlock(&job.mutex);
+  return result;
+}
+
+int dt_on_compile_thread(void) { return job.started && pthread_equal(pthread_self(), job.thread); }
+
+uintptr_t dt_compiled_new(uintptr_t id, int device) { return submit(JOB_NEW, id, NULL, 0, device); }
+
+uintptr_t dt_compiled_call(uintptr_t closure, const uintptr_t* in, size_t n, int device) {
+  return submit(JOB_CALL, closure, in, n, device);
+}
+
+void dt_compiled_free(uintptr_t closure, int device) { submit(JOB_FREE, closure, NULL, 0, device); }

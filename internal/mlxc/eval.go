@@ -1,0 +1,41 @@
+package mlxc
+
+/*
+#include "shim.h"
+#cgo noescape dt_eval
+*/
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+)
+
+// Eval evaluates arrays; with async it only starts the work.
+func Eval(arrays []Array, async bool) error {
+	if err := enter(); err != nil {
+		return err
+	}
+	drainLocked()
+	flag := C.int(0)
+	if async {
+		flag = 1
+	}
+	code := C.dt_eval((*C.uintptr_t)(unsafe.Pointer(unsafe.SliceData(arrays))), C.size_t(len(arrays)), flag)
+	runtime.KeepAlive(arrays)
+	var label [1024]C.char
+	if C.dt_take_read_failure(&label[0], C.size_t(len(label))) != 0 && code == 0 {
+		mu.Unlock()
+		return &Error{fmt.Sprintf("%s: the file ended before the data of a tensor: it was cut after it was opened", C.GoString(&label[0]))}
+	}
+	return failed(code)
+}
+
+// Synchronize waits for the work of a device's stream.
+func Synchronize(d Device) error {
+	if err := enter(); err != nil {
+		return err
+	}
+	return failed(C.dt_synchronize(C.int(d)))
+}

@@ -1,0 +1,163 @@
+package tensor
+
+import "github.com/deltatape/deltatape/internal/mlxc"
+
+// The reductions of this file run over the given axes, or over all of them
+// when none is given; keepDims leaves reduced axes with length 1.
+
+type reduceFunc func(mlxc.Device, mlxc.Array, []int32, bool) (mlxc.Made, error)
+
+func reduce(op string, f reduceFunc, x *Tensor, keepDims bool, axes []int) *Tensor {
+	h := x.handle(op)
+	m, err := f(deviceOf(x), h, x.axes(op, axes), keepDims)
+	return made(op, &m, err, x)
+}
+
+// Sum adds elements.
+func Sum(x *Tensor, keepDims bool, axes ...int) *Tensor {
+	return reduce("Sum", mlxc.SumAxes, x, keepDims, axes)
+}
+
+// Mean averages elements.
+func Mean(x *Tensor, keepDims bool, axes ...int) *Tensor {
+	return reduce("Mean", mlxc.MeanAxes, x, keepDims, axes)
+}
+
+// Prod multiplies elements.
+func Prod(x *Tensor, keepDims bool, axes ...int) *Tensor {
+	return reduce("Prod", mlxc.ProdAxes, x, keepDims, axes)
+}
+
+// Max returns the greatest element; it refuses an axis of length 0.
+func Max(x *Tensor, keepDims bool, axes ...int) *Tensor {
+	x.refuseEmpty("Max", axes)
+	return reduce("Max", mlxc.MaxAxes, x, keepDims, axes)
+}
+
+// Min returns the smallest element; it refuses an axis of length 0.
+func Min(x *Tensor, keepDims bool, axes ...int) *Tensor {
+	x.refuseEmpty("Min", axes)
+	return reduce("Min", mlxc.MinAxes, x, keepDims, axes)
+}
+
+// All is true where no element is 0.
+func All(x *Tensor, keepDims bool, axes ...int) *Tensor {
+	return reduce("All", mlxc.AllAxes, x, keepDims, axes)
+}
+
+// Any is true where an element is not 0.
+func Any(x *Tensor, keepDims bool, axes ...int) *Tensor {
+	return reduce("Any", mlxc.AnyAxes, x, keepDims, axes)
+}
+
+// LogSumExp returns log Σ exp without overflow; it refuses an axis of length 0.
+func LogSumExp(x *Tensor, keepDims bool, axes ...int) *Tensor {
+	x.refuseEmpty("LogSumExp", axes)
+	if x.dtype != Float64 {
+		return reduce("LogSumExp", mlxc.LogsumexpAxes, x, keepDims, axes)
+	}
+	if len(axes) == 0 {
+		axes = make([]int, x.NDim())
+		for i := range axes {
+			axes[i] = i
+		}
+	}
+	high := Max(x, true, axes...)
+	shift := Where(IsFinite(high), high, ZerosLike(high)) // keeps −inf−(−inf) out
+	y := Add(Log(Sum(exp64(Sub(x, shift)), true, axes...)), shift)
+	if keepDims || len(axes) == 0 {
+		return y
+	}
+	return Squeeze(y, axes...)
+}
+
+// Softmax returns exp(x)/Σexp(x) along an axis, computed in float32 or better.
+func Softmax(x *Tensor, axis int) *Tensor {
+	h := x.handle("Softmax")
+	a := x.axis("Softmax", axis)
+	x.refuseEmpty("Softmax", []int{a})
+	if x.dtype == Float64 {
+		e := exp64(Sub(x, Max(x, true, a)))
+		return Div(e, Sum(e, true, a))
+	}
+	m, err := mlxc.SoftmaxAxis(deviceOf(x), h, a, true)
+	return made("Softmax", &m, err, x)
+}
+
+// ArgMax returns the index of the first greatest element along an axis, as
+// uint32; it refuses an axis of length 0.
+func ArgMax(x *Tensor, axis int, keepDims bool) *Tensor {
+	return argReduce("ArgMax", mlxc.ArgmaxAxis, x, axis, keepDims)
+}
+
+// ArgMin is ArgMax for the smallest element.
+func ArgMin(x *Tensor, axis int, keepDims bool) *Tensor {
+	return argReduce("ArgMin", mlxc.ArgminAxis, x, axis, keepDims)
+}
+
+func argReduce(op string, f func(mlxc.Device, mlxc.Array, int, bool) (mlxc.Made, error), x *Tensor, axis int, keepDims bool) *Tensor {
+	h := x.handle(op)
+	a := x.axis(op, axis)
+	x.refuseEmpty(op, []int{a})
+	m, err := f(deviceOf(x), h, a, keepDims)
+	t := made(op, &m, err, x)
+	t.bounds = &bounds{0, int64(x.shape[a]) - 1}
+	return t
+}
+
+// refuseEmpty panics where a reduction without a neutral element meets an axis
+// of length 0.
+func (t *Tensor) refuseEmpty(op string, axes []int) {
+	t.handle(op)
+	for _, a := range t.axes(op, axes) {
+		if t.shape[a] == 0 {
+			panic(NewError("tensor."+op, []*Tensor{t}, "axis %d has length 0", a))
+		}
+	}
+}
+
+// Sort returns x sorted upwards along an axis; NaN comes last.
+func Sort(x *Tensor, axis int) *Tensor {
+	a := x.axis("Sort", axis)
+	if x.Size() == 0 { // the engine divides by the length
+		return Contiguous(x)
+	}
+	m, err := mlxc.SortAxis(deviceOf(x), x.handle("Sort"), a)
+	return made("Sort", &m, err, x)
+}
+
+// ArgSort returns the indices, as uint32, that sort x upwards along an axis.
+func ArgSort(x *Tensor, axis int) *Tensor {
+	a := x.axis("ArgSort", axis)
+	if x.Size() == 0 {
+		return AsType(Contiguous(x), Uint32)
+	}
+	m, err := mlxc.ArgsortAxis(deviceOf(x), x.handle("ArgSort"), a)
+	t := made("ArgSort", &m, err, x)
+	t.bounds = &bounds{0, int64(x.shape[a]) - 1}
+	return t
+}
+
+type scanFunc func(mlxc.Device, mlxc.Array, int, bool, bool, mlxc.Dtype) (mlxc.Made, error)
+
+// CumSum returns running sums along an axis, from the end with reverse. With
+// exclusive an element is not part of its own sum; that is a scan of its own,
+// never a difference of sums.
+func CumSum(x *Tensor, axis int, reverse, exclusive bool) *Tensor {
+	return scan("CumSum", mlxc.CumsumAxis, x, axis, reverse, exclusive)
+}
+
+// CumProd returns running products; see CumSum.
+func CumProd(x *Tensor, axis int, reverse, exclusive bool) *Tensor {
+	return scan("CumProd", mlxc.CumprodAxis, x, axis, reverse, exclusive)
+}
+
+func scan(op string, f scanFunc, x *Tensor, axis int, reverse, exclusive bool) *Tensor {
+	h := x.handle(op)
+	a := x.axis(op, axis)
+	if x.Size() == 0 { // the engine divides by the length
+		return Contiguous(x)
+	}
+	m, err := f(deviceOf(x), h, a, reverse, !exclusive, mlxc.NoDtype)
+	return made(op, &m, err, x)
+}
