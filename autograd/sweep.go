@@ -1,0 +1,231 @@
+package autograd
+
+import (
+	"fmt"
+
+	"github.com/pkg/errors"
+
+	"github.com/deltatape/deltatape/tensor"
+)
+
+// sweep carries gradients backwards through a graph. It goes from the last
+// node to the first, without recursion: every user of a value was recorded
+// after it, so that a value's gradient is complete when its node is reached.
+type sweep struct {
+	g *graph
+
+	// grads are the sums of what has reached each slot. Each is a handle that
+	// nothing else refers to.
+	grads []*tensor.Tensor
+
+	made []bool // slots of outputs of nodes; the others are leaves
+	kept map[int]bool
+}
+
+func newSweep(g *graph) *sweep {
+	return &sweep{g: g, grads: make([]*tensor.Tensor, g.slots), made: make([]bool, g.slots)}
+}
+
+// start adds the seed of result i.
+func (s *sweep) start(i int, v *Var, seed *tensor.Tensor) error {
+	switch {
+	case v == nil:
+		return errors.Errorf("result %d is nil", i)
+	case v.graph.tape != s.g.tape:
+		return errors.Errorf("result %d is on another tape", i)
+	case v.graph != s.g:
+		return errors.Errorf("result %d was made inside a Checkpoint that has ended", i)
+	case seed == nil && v.value.Size() != 1:
+		return errors.Errorf("want a result of one element or a seed for it, got result %d of shape %v", i, v.Shape())
+	case seed != nil && mismatch(v.value, seed):
+		return errors.Errorf("want the seed of result %d to be %s, got %s", i, describe(v.value), describe(seed))
+	}
+	if !v.requires {
+		return nil
+	}
+	if seed == nil {
+		s.add(v.slot, tensor.OnesLike(v.value))
+	} else {
+		s.add(v.slot, s.g.tape.scope.Use(seed))
+	}
+	return nil
+}
+
+// add adds a gradient, whose handle becomes the sweep's.
+func (s *sweep) add(slot int, grad *tensor.Tensor) {
+	old := s.grads[slot]
+	if old == nil {
+		s.grads[slot] = grad
+		return
+	}
+	s.grads[slot] = tensor.Add(old, grad)
+	tensor.Free(old, grad)
+}
+
+// only makes the sweep keep the gradients of vars, and of no other leaves.
+func (s *sweep) only(vars []*Var) {
+	s.kept = make(map[int]bool, len(vars))
+	for _, v := range vars {
+		s.kept[v.slot] = true
+	}
+}
+
+// run sweeps the graph. What is left in grads are the gradients to keep.
+// A panic with *tensor.Error of an operation becomes an error that names it.
+func (s *sweep) run() error {
+	var err error
+	at := len(s.g.nodes)
+	panicked := tensor.Try(func() {
+		for at--; at >= 0 && err == nil; at-- {
+			err = s.step(s.g.nodes[at])
+		}
+	})
+	if panicked != nil {
+		return errors.Wrapf(panicked, "backward of %v", s.g.nodes[at])
+	}
+	if err != nil {
+		return err
+	}
+	for slot, grad := range s.grads {
+		switch {
+		case grad == nil || s.made[slot]:
+		case s.kept != nil && !s.kept[slot]:
+			tensor.Free(grad)
+			s.grads[slot] = nil
+		default:
+			if err := s.callHooks(slot); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// step passes the gradients of a node's outputs on to its operands.
+func (s *sweep) step(ctx *Context) error {
+	reached := false
+	for _, v := range ctx.out {
+		if v.requires {
+			s.made[v.slot] = true
+			reached = reached || s.grads[v.slot] != nil
+		}
+	}
+	if !reached {
+		return nil
+	}
+	if ctx.spent {
+		return errors.Errorf("a second backward pass through %v: the first one freed what it saved; call Tape.Retain before it to have several", ctx)
+	}
+	for _, v := range ctx.out {
+		if v.requires {
+			if err := s.callHooks(v.slot); err != nil {
+				return err
+			}
+		}
+	}
+
+	t := s.g.tape
+	start := t.mark()
+	base := len(t.operands)
+	for _, v := range ctx.out {
+		var grad *tensor.Tensor
+		if v.requires {
+			grad = s.grads[v.slot]
+		}
+		if grad == nil && !ctx.nilGrads {
+			grad = tensor.ZerosLike(v.value)
+		}
+		t.operands = append(t.operands, grad)
+	}
+	in, err := ctx.backward(t.operands[base:len(t.operands):len(t.operands)])
+	t.operands = t.operands[:base]
+	if err != nil {
+		return err
+	}
+
+	// Handles that end with this step unless they are passed on: what Backward
+	// made, and the gradients that it consumed.
+	handles := t.since(start)
+	for _, v := range ctx.out {
+		if v.requires && !s.kept[v.slot] {
+			handles = append(handles, s.grads[v.slot])
+			s.grads[v.slot] = nil
+		}
+	}
+	t.fresh = handles
+	for i, grad := range in {
+		if grad == nil || !ctx.Needs(i) {
+			continue
+		}
+		if !take(handles, grad) {
+			grad = t.scope.Use(grad)
+		}
+		s.add(ctx.in[i].slot, grad)
+	}
+	free(handles)
+	if !t.retain {
+		ctx.release()
+	}
+	return nil
+}
+
+// backward calls the Function's Backward and checks what it returns.
+func (c *Context) backward(grads []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	var in []*tensor.Tensor
+	if f, ok := c.fn.(*checkpoint); ok {
+		var err error
+		if in, err = f.replay(c, grads); err != nil {
+			return nil, errors.Wrapf(err, "backward of %v", c)
+		}
+	} else {
+		in = c.fn.Backward(c, grads...)
+	}
+	if len(in) != len(c.in) {
+		return nil, errors.Errorf("backward of %v: want a gradient for each of %d operands (nil for none), got %d", c, len(c.in), len(in))
+	}
+	for i, grad := range in {
+		if grad != nil && c.in[i] != nil && mismatch(c.in[i].value, grad) {
+			return nil, errors.Errorf("backward of %v: want gradient %d to be %s as operand %d is, got %s",
+				c, i, describe(c.in[i].value), i, describe(grad))
+		}
+	}
+	if c.graph.tape.anomaly {
+		return in, c.checkGradients(in)
+	}
+	return in, nil
+}
+
+// callHooks shows a complete gradient to the hooks of its Var. They get a handle
+// of their own, so that they may keep it.
+func (s *sweep) callHooks(slot int) error {
+	t := s.g.tape
+	for _, f := range s.g.hooks[slot] {
+		grad := s.grads[slot]
+		if grad == nil {
+			return nil
+		}
+		start := t.mark()
+		shown := t.scope.Use(grad)
+		other := f(shown)
+		if other != nil && other != shown {
+			if mismatch(grad, other) {
+				return errors.Errorf("want a hook to return a gradient that is %s, got %s", describe(grad), describe(other))
+			}
+			s.grads[slot] = t.scope.Use(other)
+			tensor.Free(grad)
+		}
+		fresh := t.since(start)
+		take(fresh, s.grads[slot])
+		free(fresh)
+	}
+	return nil
+}
+
+func mismatch(want, got *tensor.Tensor) bool {
+	return want.Dtype() != got.Dtype() || !sameShape(want, got)
+}
+
+// describe prints a dtype and a shape.
+func describe(t *tensor.Tensor) string {
+	return fmt.Sprintf("%s %v", t.Dtype(), t.Shape())
+}

@@ -1,0 +1,130 @@
+package ops
+
+import (
+	"slices"
+
+	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/tensor"
+)
+
+// The reductions of this file run over the given axes, or over all of them
+// when none is given; keepDims leaves reduced axes with length 1.
+
+// Sum adds elements.
+func Sum(x *autograd.Var, keepDims bool, axes ...int) *autograd.Var {
+	axes = slices.Clone(axes)
+	sum := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Sum(x, keepDims, axes...) }
+	return unary("Sum", sum, x, withShape(func(g *tensor.Tensor, shape []int) *tensor.Tensor {
+		return tensor.BroadcastTo(unreduce(g, shape, axes), shape...)
+	}))
+}
+
+// Mean averages elements.
+func Mean(x *autograd.Var, keepDims bool, axes ...int) *autograd.Var {
+	axes = slices.Clone(axes)
+	mean := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Mean(x, keepDims, axes...) }
+	return unary("Mean", mean, x, withShape(func(g *tensor.Tensor, shape []int) *tensor.Tensor {
+		share := float64(g.Size()) / float64(product(shape))
+		return tensor.BroadcastTo(unreduce(tensor.MulScalar(g, share), shape, axes), shape...)
+	}))
+}
+
+// Max returns the greatest element; it refuses an axis of length 0. Elements
+// that tie share the gradient evenly.
+func Max(x *autograd.Var, keepDims bool, axes ...int) *autograd.Var {
+	return extreme("Max", tensor.Max, x, keepDims, axes)
+}
+
+// Min returns the smallest element; it refuses an axis of length 0. Elements
+// that tie share the gradient evenly.
+func Min(x *autograd.Var, keepDims bool, axes ...int) *autograd.Var {
+	return extreme("Min", tensor.Min, x, keepDims, axes)
+}
+
+func extreme(name string, f func(*tensor.Tensor, bool, ...int) *tensor.Tensor, x *autograd.Var, keepDims bool, axes []int) *autograd.Var {
+	axes = slices.Clone(axes)
+	reduce := func(x *tensor.Tensor) *tensor.Tensor { return f(x, keepDims, axes...) }
+	return unary(name, reduce, x, withTwo(readA|readY, func(g, x, y *tensor.Tensor) *tensor.Tensor {
+		shape := x.Shape()
+		hit := tensor.Equal(x, unreduce(y, shape, axes))
+		ties := tensor.AsType(tensor.Sum(hit, true, axes...), g.Dtype())
+		return tensor.Where(hit, tensor.Div(unreduce(g, shape, axes), ties), tensor.Like(g, 0))
+	}))
+}
+
+// LogSumExp returns log Σ exp without overflow; it refuses an axis of length 0.
+// Where all elements are −Inf the gradient is 0.
+func LogSumExp(x *autograd.Var, keepDims bool, axes ...int) *autograd.Var {
+	axes = slices.Clone(axes)
+	reduce := func(x *tensor.Tensor) *tensor.Tensor { return tensor.LogSumExp(x, keepDims, axes...) }
+	return unary("LogSumExp", reduce, x, withTwo(readA|readY, func(g, x, y *tensor.Tensor) *tensor.Tensor {
+		shape := x.Shape()
+		y = tensor.Where(tensor.IsInf(y), tensor.Like(y, 0), y) // −Inf − (−Inf) is NaN
+		soft := tensor.Exp(tensor.Sub(x, unreduce(y, shape, axes)))
+		return tensor.Mul(unreduce(g, shape, axes), soft)
+	}))
+}
+
+// Prod multiplies elements. Its gradient is exact where elements are 0.
+func Prod(x *autograd.Var, keepDims bool, axes ...int) *autograd.Var {
+	defer rename("Prod")
+	notNil("Prod", x)
+	if len(axes) == 0 {
+		axes = make([]int, x.NDim())
+		for i := range axes {
+			axes[i] = i
+		}
+	}
+	y := x
+	for _, a := range axes {
+		y = prod(y, a)
+	}
+	if !keepDims && len(axes) > 0 {
+		y = Squeeze(y, axes...)
+	}
+	return y
+}
+
+// prod keeps the axis. An element's gradient is the product of those before it
+// and those after it.
+func prod(x *autograd.Var, axis int) *autograd.Var {
+	reduce := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Prod(x, true, axis) }
+	return unary("Prod", reduce, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		before, after := tensor.CumProd(x, axis, false, true), tensor.CumProd(x, axis, true, true)
+		return tensor.Mul(g, tensor.Mul(before, after))
+	}))
+}
+
+// CumSum returns running sums along an axis, from the end with reverse. With
+// exclusive an element is not part of its own sum.
+func CumSum(x *autograd.Var, axis int, reverse, exclusive bool) *autograd.Var {
+	return unary("CumSum",
+		func(x *tensor.Tensor) *tensor.Tensor { return tensor.CumSum(x, axis, reverse, exclusive) }, x,
+		linear(func(g *tensor.Tensor) *tensor.Tensor { return tensor.CumSum(g, axis, !reverse, exclusive) }))
+}
+
+// unreduce gives the reduced axes of a tensor of the given shape back to its
+// reduction y, with length 1.
+func unreduce(y *tensor.Tensor, shape, axes []int) *tensor.Tensor {
+	if y.NDim() == len(shape) {
+		return y
+	}
+	kept := slices.Clone(shape)
+	for i := range kept {
+		if len(axes) == 0 {
+			kept[i] = 1
+		}
+	}
+	for _, a := range axes {
+		kept[(a+len(kept))%len(kept)] = 1
+	}
+	return tensor.Reshape(y, kept...)
+}
+
+func product(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}

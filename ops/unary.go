@@ -1,0 +1,92 @@
+package ops
+
+import (
+	"math"
+
+	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/tensor"
+)
+
+// Neg returns −x.
+func Neg(x *autograd.Var) *autograd.Var { return unary("Neg", tensor.Neg, x, linear(tensor.Neg)) }
+
+// Abs returns |x|; its gradient at 0 is 0.
+func Abs(x *autograd.Var) *autograd.Var {
+	return unary("Abs", tensor.Abs, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(g, tensor.Sign(x))
+	}))
+}
+
+// Exp returns e^x.
+func Exp(x *autograd.Var) *autograd.Var {
+	return unary("Exp", tensor.Exp, x, with(readY, tensor.Mul))
+}
+
+// Expm1 returns e^x − 1, accurate near 0.
+func Expm1(x *autograd.Var) *autograd.Var {
+	return unary("Expm1", tensor.Expm1, x, with(readY, func(g, y *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(g, tensor.AddScalar(y, 1))
+	}))
+}
+
+// Log returns the natural logarithm.
+func Log(x *autograd.Var) *autograd.Var {
+	return unary("Log", tensor.Log, x, with(readA, tensor.Div))
+}
+
+// Log1p returns log(1 + x), accurate near 0.
+func Log1p(x *autograd.Var) *autograd.Var {
+	return unary("Log1p", tensor.Log1p, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Div(g, tensor.AddScalar(x, 1))
+	}))
+}
+
+// Sqrt returns the square root. Its slope at 0 is +Inf.
+func Sqrt(x *autograd.Var) *autograd.Var {
+	return unary("Sqrt", tensor.Sqrt, x, with(readY, func(g, y *tensor.Tensor) *tensor.Tensor {
+		return tensor.Div(tensor.MulScalar(g, 0.5), y)
+	}))
+}
+
+// Rsqrt returns 1/√x. Its slope at 0 is −Inf.
+func Rsqrt(x *autograd.Var) *autograd.Var {
+	return unary("Rsqrt", tensor.Rsqrt, x, with(readY, func(g, y *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(tensor.MulScalar(g, -0.5), tensor.Mul(y, tensor.Square(y)))
+	}))
+}
+
+// Square returns x².
+func Square(x *autograd.Var) *autograd.Var {
+	return unary("Square", tensor.Square, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(g, tensor.MulScalar(x, 2))
+	}))
+}
+
+// Reciprocal returns 1/x.
+func Reciprocal(x *autograd.Var) *autograd.Var {
+	return unary("Reciprocal", tensor.Reciprocal, x, with(readY, func(g, y *tensor.Tensor) *tensor.Tensor {
+		return tensor.Neg(tensor.Mul(g, tensor.Square(y)))
+	}))
+}
+
+// Sin returns the sine of x in radians.
+func Sin(x *autograd.Var) *autograd.Var {
+	return unary("Sin", tensor.Sin, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(g, tensor.Cos(x))
+	}))
+}
+
+// Cos returns the cosine of x in radians.
+func Cos(x *autograd.Var) *autograd.Var {
+	return unary("Cos", tensor.Cos, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Neg(tensor.Mul(g, tensor.Sin(x)))
+	}))
+}
+
+// Erf returns the error function.
+func Erf(x *autograd.Var) *autograd.Var {
+	return unary("Erf", tensor.Erf, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		slope := tensor.MulScalar(tensor.Exp(tensor.Neg(tensor.Square(x))), 2/math.SqrtPi)
+		return tensor.Mul(g, slope)
+	}))
+}
