@@ -32,6 +32,7 @@ doctor: setup
 # Go's test cache doesn't see a change of the libraries.
 test: setup
 	sh scripts/test_setup.sh
+	sh scripts/test_module.sh
 	go test -count=1 $(ARGS) ./...
 
 bench: setup
