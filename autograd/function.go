@@ -118,15 +118,15 @@ func Apply(f Function, in ...*Var) []*Var {
 		t.operands = append(t.operands, x)
 	}
 	ctx.recorded = g.mode == recording && ctx.requires()
-	if ctx.recorded && t.anomaly {
-		ctx.site = tensor.NewError("", nil, "").Site
-	}
 	start := t.mark()
 	values := f.Forward(ctx, slices.Clip(t.operands[base:])...)
 	t.operands = t.operands[:base]
 
 	out := ctx.settle(values, start)
 	if ctx.recorded {
+		if t.anomaly {
+			ctx.site = tensor.NewError("", nil, "").Site
+		}
 		ctx.out = append(ctx.out0[:0], out...)
 		g.nodes = append(g.nodes, ctx)
 	} else {

@@ -153,15 +153,18 @@ func (s *sweep) step(ctx *Context) error {
 		}
 	}
 	t.fresh = handles
-	for i, grad := range in {
-		if grad == nil || !ctx.Needs(i) {
-			continue
-		}
-		if !take(handles, grad) {
+	for i, grad := range in { // a gradient may be there twice: first all handles, then the sums
+		if grad != nil && ctx.Needs(i) && !take(handles, grad) {
 			grad = t.scope.Use(grad)
 		}
-		s.add(ctx.in[i].slot, grad)
+		t.operands = append(t.operands, grad)
 	}
+	for i, grad := range t.operands[base:] {
+		if grad != nil && ctx.Needs(i) {
+			s.add(ctx.in[i].slot, grad)
+		}
+	}
+	t.operands = t.operands[:base]
 	free(handles)
 	if !t.retain {
 		ctx.release()

@@ -1,0 +1,207 @@
+package gradcheck
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/pkg/errors"
+
+	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/tensor"
+)
+
+// Options are the settings of a check. The zero value is right for most.
+type Options struct {
+	// Eps is the step of the central differences, in units of the magnitude
+	// of the element (1e-6 if 0). Where a difference disagrees with the
+	// gradient, coarser and finer steps are tried before it counts.
+	Eps float64
+
+	// Atol and Rtol bound |analytic − numeric| by Atol + Rtol·max(|analytic|,
+	// |numeric|). If 0 they are 1e-7 of the largest derivative of the output
+	// with respect to the input, and 1e-5.
+	Atol, Rtol float64
+
+	// Fast compares one random projection of each output along one random
+	// direction in each input: two evaluations an input in place of two an
+	// element. A mistake in few of many elements may pass.
+	Fast bool
+
+	// Seed is that of the random seeds and directions.
+	Seed uint64
+
+	// Inputs are the positions of the inputs to check; nil means all.
+	Inputs []int
+
+	// Params are parameters that the function uses and whose gradients are to
+	// be checked, too. During the check their values are float64.
+	Params []*autograd.Param
+}
+
+// Run is Check for a test: it reports the error to t.
+func Run(t testing.TB, f func(...*autograd.Var) []*autograd.Var, inputs []*tensor.Tensor, opt Options) {
+	t.Helper()
+	if err := Check(f, inputs, opt); err != nil {
+		t.Errorf("%v", err)
+	}
+}
+
+// Check compares the gradients of f at the inputs with central differences. The
+// package documentation says what else it tries. It returns a *Mismatch if a
+// gradient is wrong, and another error if something else is.
+func Check(f func(...*autograd.Var) []*autograd.Var, inputs []*tensor.Tensor, opt Options) error {
+	c, err := newChecker(f, inputs, opt)
+	if err != nil {
+		return errors.Wrap(err, "gradcheck")
+	}
+	defer c.close()
+	return errors.Wrap(c.check(), "gradcheck")
+}
+
+// check runs the parts of a check, each on a tape of its own, since parameters
+// are set between them.
+func (c *checker) check() error {
+	for _, part := range []func(*trial) error{c.repeats, c.derivatives, c.properties} {
+		base, err := c.baseline()
+		if err != nil {
+			return err
+		}
+		err = part(base)
+		base.close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checker holds what the parts of a check share.
+type checker struct {
+	f      func(...*autograd.Var) []*autograd.Var
+	opt    Options
+	scope  *tensor.Scope
+	random *rand.Rand
+
+	inputs []*tensor.Tensor // floats are float64
+	vars   []*variable
+	kept   []*tensor.Tensor // the parameters' own values
+	wide   []*tensor.Tensor // and those in float64
+	sizes  []int            // elements of the floating-point outputs
+}
+
+// variable is an input or a parameter whose gradient is checked.
+type variable struct {
+	input int // position, or −1 for a parameter
+	param *autograd.Param
+	shape []int
+	value []float64
+	unit  []float64 // what steps are measured in: the elements' magnitudes, small ones raised
+}
+
+// magnitude is the element's own, or its unit where that is zero.
+func (v *variable) magnitude(k int) float64 {
+	if x := math.Abs(v.value[k]); x > 0 {
+		return x
+	}
+	return v.unit[k]
+}
+
+func newChecker(f func(...*autograd.Var) []*autograd.Var, inputs []*tensor.Tensor, opt Options) (*checker, error) {
+	if !(opt.Eps >= 0 && opt.Atol >= 0 && opt.Rtol >= 0) {
+		return nil, errors.Errorf("want Eps, Atol and Rtol >= 0, got %v, %v and %v", opt.Eps, opt.Atol, opt.Rtol)
+	}
+	if opt.Eps == 0 {
+		opt.Eps = 1e-6
+	}
+	if opt.Rtol == 0 {
+		opt.Rtol = 1e-5
+	}
+	for _, i := range opt.Inputs {
+		if i < 0 || i >= len(inputs) || inputs[i] == nil || !inputs[i].Dtype().IsFloat() {
+			return nil, errors.Errorf("Options.Inputs: %d is not the position of a floating-point input", i)
+		}
+	}
+	c := &checker{f: f, opt: opt, scope: tensor.NewScope(), random: rand.New(rand.NewPCG(opt.Seed, 1))}
+	for i, x := range inputs {
+		if x == nil {
+			return c.fail(errors.Errorf("input %d is nil", i))
+		}
+		x = c.scope.Use(x)
+		if x.Dtype().IsFloat() {
+			x = tensor.AsType(x, tensor.Float64)
+			if opt.Inputs == nil || slices.Contains(opt.Inputs, i) {
+				if err := c.add(&variable{input: i}, x); err != nil {
+					return c.fail(errors.Wrapf(err, "input %d", i))
+				}
+			}
+		}
+		c.inputs = append(c.inputs, x)
+	}
+	for _, p := range opt.Params {
+		own := c.scope.Use(p.Value())
+		x := tensor.AsType(own, tensor.Float64)
+		if err := c.add(&variable{input: -1, param: p}, x); err != nil {
+			return c.fail(errors.Wrapf(err, "parameter %q", p.Name()))
+		}
+		c.kept, c.wide = append(c.kept, own), append(c.wide, x)
+	}
+	if len(c.vars) == 0 {
+		return c.fail(errors.New("there is no floating-point input to check"))
+	}
+	c.restore()
+	return c, nil
+}
+
+// restore puts the parameters back to the values at which they are checked.
+func (c *checker) restore() {
+	for i, x := range c.wide {
+		c.opt.Params[i].SetValue(x)
+	}
+}
+
+func (c *checker) fail(err error) (*checker, error) {
+	c.close()
+	return nil, err
+}
+
+func (c *checker) add(v *variable, x *tensor.Tensor) error {
+	value, err := tensor.Data[float64](x)
+	if err != nil {
+		return err
+	}
+	squares := 0.0
+	for _, x := range value {
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return errors.Errorf("want finite values, got %v", x)
+		}
+		squares += x * x
+	}
+	rms := math.Sqrt(squares / float64(max(1, len(value))))
+	v.shape, v.value, v.unit = x.Shape(), value, make([]float64, len(value))
+	for i, x := range value {
+		if v.unit[i] = max(math.Abs(x), rms/10); v.unit[i] == 0 {
+			v.unit[i] = 1
+		}
+	}
+	c.vars = append(c.vars, v)
+	return nil
+}
+
+// close gives the parameters their values back and frees everything.
+func (c *checker) close() {
+	for i, own := range c.kept {
+		c.opt.Params[i].SetValue(own)
+	}
+	c.scope.Close()
+}
+
+// normal draws n numbers.
+func (c *checker) normal(n int) []float64 {
+	list := make([]float64, n)
+	for i := range list {
+		list[i] = c.random.NormFloat64()
+	}
+	return list
+}

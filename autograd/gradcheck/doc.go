@@ -1,0 +1,41 @@
+// Package gradcheck proves that the gradients of a function are right.
+//
+// # Overview
+//
+// Check compares the gradients that a function's backward pass computes with
+// central differences of its forward pass, in float64 on the CPU:
+//
+//	func TestScaleBy(t *testing.T) {
+//		x, a := tensor.Normal(tensor.Key(1), 4, 8), tensor.Normal(tensor.Key(2), 8)
+//		f := func(v ...*autograd.Var) []*autograd.Var { return autograd.Apply(scaleBy{}, v...) }
+//		gradcheck.Run(t, f, []*tensor.Tensor{x, a}, gradcheck.Options{})
+//	}
+//
+// Every element of every output is compared with respect to every element of
+// every floating-point input, or with Options.Fast one random direction of each.
+// Inputs of other dtypes go to the function as they are. Parameters that the
+// function uses are checked when Options.Params names them.
+//
+// Besides, the backward pass has to be the same each time it runs, also when
+// the function was called with other values in between; no gradient may come
+// from zero seeds; absent gradients of outputs have to act as zeros; gradients
+// have to be linear in the seeds; and inputs and seeds whose elements do not lie
+// in row-major order must not matter.
+//
+// Parity compares two implementations of one function, outputs and gradients,
+// in the dtype of the inputs: the tool for fused kernels and low precision,
+// where differences are too coarse to say anything.
+//
+// # Choice of inputs
+//
+// The function is evaluated twice for each input element, so inputs should be
+// small, but larger than 1 along every axis that means something, batches
+// included: a mistake that needs two rows is not found with one. Points must
+// keep away from kinks (|x| near 0, ties in a maximum), where central
+// differences and derivatives disagree.
+//
+// # Errors
+//
+// Check returns an error, Run reports it to a test. A wrong gradient is a
+// *Mismatch, which names the input, the index, both values and a likely cause.
+package gradcheck
