@@ -37,12 +37,15 @@ func Softplus(x *autograd.Var) *autograd.Var {
 }
 
 // SiLU returns x·sigmoid(x).
-func SiLU(x *autograd.Var) *autograd.Var { return apply("SiLU", silu{}, x)[0] }
+func SiLU(x *autograd.Var) *autograd.Var {
+	notNil("SiLU", x)
+	return apply("SiLU", silu{}, x)[0]
+}
 
 // silu keeps the sigmoid s and the result y, whose slope is s + y·(1−s).
 type silu struct{}
 
-func (silu) Name() string { return "ops.SiLU" }
+func (silu) String() string { return "ops.SiLU" }
 
 func (silu) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
 	s := tensor.Sigmoid(in[0])
@@ -59,12 +62,15 @@ func (silu) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Te
 
 // GELU returns x·Φ(x) with Φ the standard normal distribution, by the error
 // function.
-func GELU(x *autograd.Var) *autograd.Var { return apply("GELU", gelu{}, x)[0] }
+func GELU(x *autograd.Var) *autograd.Var {
+	notNil("GELU", x)
+	return apply("GELU", gelu{}, x)[0]
+}
 
 // gelu keeps x and Φ(x); the slope is Φ(x) + x·φ(x), φ the normal density.
 type gelu struct{}
 
-func (gelu) Name() string { return "ops.GELU" }
+func (gelu) String() string { return "ops.GELU" }
 
 func (gelu) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
 	x := in[0]

@@ -41,7 +41,8 @@ func CrossEntropy(logits *autograd.Var, labels *tensor.Tensor) *autograd.Var {
 
 // CrossEntropyWith is CrossEntropy with options.
 func CrossEntropyWith(logits *autograd.Var, labels *tensor.Tensor, options CrossEntropyOptions) *autograd.Var {
-	f := &crossEntropy{CrossEntropyOptions: options}
+	notNil("CrossEntropy", logits)
+	f := crossEntropy{options, logits.Shape(), logits.Dtype()}
 	return apply("CrossEntropy", f, logits, constant("CrossEntropy", labels, logits))[0]
 }
 
@@ -50,14 +51,14 @@ func CrossEntropyWith(logits *autograd.Var, labels *tensor.Tensor, options Cross
 // it keeps them and max x instead.
 type crossEntropy struct {
 	CrossEntropyOptions
-	logits operand
+	shape []int // of the logits
+	dtype tensor.Dtype
 }
 
-func (*crossEntropy) Name() string { return "ops.CrossEntropy" }
+func (crossEntropy) String() string { return "ops.CrossEntropy" }
 
-func (f *crossEntropy) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+func (f crossEntropy) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
 	f.check(in[0], in[1])
-	f.logits = operandOf(in[0])
 	x := widen(matrix(in[0]))
 	rows := x.Dim(0)
 
@@ -95,7 +96,7 @@ func (f *crossEntropy) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*t
 		loss = tensor.Div(tensor.Sum(losses, false), n)
 		weight = tensor.Div(weight, n)
 	}
-	if x.Dtype() == f.logits.dtype {
+	if x.Dtype() == f.dtype {
 		ctx.Save(labels, weight, sum, e)
 	} else {
 		ctx.Save(labels, weight, sum, in[0], high)
@@ -103,7 +104,7 @@ func (f *crossEntropy) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*t
 	return []*tensor.Tensor{loss}
 }
 
-func (f *crossEntropy) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+func (f crossEntropy) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
 	labels, weight, sum, e := ctx.Saved(0), ctx.Saved(1), ctx.Saved(2), ctx.Saved(3)
 	if e.Dtype() != sum.Dtype() {
 		e = tensor.Exp(tensor.Sub(widen(matrix(e)), ctx.Saved(4)))
@@ -122,10 +123,10 @@ func (f *crossEntropy) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) [
 	hit := tensor.Equal(labels, classes)
 	tensor.Free(classes)
 	d = tensor.Where(hit, tensor.Sub(d, tensor.MulScalar(weight, 1-f.Smoothing)), d)
-	return []*tensor.Tensor{f.logits.fit(tensor.Reshape(d, f.logits.shape...)), nil}
+	return []*tensor.Tensor{narrow(tensor.Reshape(d, f.shape...), f.dtype), nil}
 }
 
-func (f *crossEntropy) check(logits, labels *tensor.Tensor) {
+func (f crossEntropy) check(logits, labels *tensor.Tensor) {
 	bad := func(format string, args ...any) {
 		panic(tensor.NewError("ops.CrossEntropy", []*tensor.Tensor{logits, labels}, format, args...))
 	}
@@ -140,5 +141,21 @@ func (f *crossEntropy) check(logits, labels *tensor.Tensor) {
 		bad("want a smoothing in [0, 1), got %v", f.Smoothing)
 	case f.Reduction < ReduceMean || f.Reduction > ReduceNone:
 		bad("unknown reduction %d", f.Reduction)
+	}
+	// Where the host knows the range of the labels, picking tells whether some
+	// are outside; if so it may be IgnoreLabel only.
+	classes := logits.Dim(-1)
+	outside := tensor.Try(func() { tensor.Take(zeros(logits, []int{classes}), labels, 0) })
+	if outside == nil {
+		return
+	}
+	list, err := tensor.Data[int64](tensor.AsType(labels, tensor.Int64))
+	if err != nil { // within tensor.Compile nothing can be read
+		return
+	}
+	for i, l := range list {
+		if l != IgnoreLabel && (l < 0 || l >= int64(classes)) {
+			bad("label %d at position %d is out of range [0, %d)", l, i, classes)
+		}
 	}
 }

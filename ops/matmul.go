@@ -12,10 +12,10 @@ func MatMul(a, b *autograd.Var) *autograd.Var {
 	defer rename("MatMul")
 	notNil("MatMul", a, b)
 	switch {
-	case a.NDim() == 1:
-		return Squeeze(MatMul(ExpandDims(a, 0), b), -2)
 	case b.NDim() == 1:
 		return Squeeze(MatMul(a, ExpandDims(b, 1)), -1)
+	case a.NDim() == 1:
+		return Squeeze(MatMul(ExpandDims(a, 0), b), -2)
 	}
 	return binary("MatMul", tensor.MatMul, a, b, with(readB, matMulLeft), with(readA, matMulRight(b.NDim())))
 }

@@ -16,7 +16,7 @@ func RMSNorm(x, weight *autograd.Var, eps float64) *autograd.Var {
 func RMSNormZeroCentered(x, weight *autograd.Var, eps float64) *autograd.Var {
 	defer rename("RMSNormZeroCentered")
 	notNil("RMSNormZeroCentered", weight)
-	if weight.Dtype().Size() < tensor.Float32.Size() {
+	if isHalf(weight.Dtype()) {
 		weight = AsType(weight, tensor.Float32)
 	}
 	return normalized("RMSNormZeroCentered", x, AddScalar(weight, 1), eps)
@@ -28,7 +28,7 @@ func GatedRMSNorm(x, gate, weight *autograd.Var, eps float64) *autograd.Var {
 	defer rename("GatedRMSNorm")
 	notNil("GatedRMSNorm", x, gate)
 	dtype := x.Dtype()
-	if gate.Dtype().Size() < tensor.Float32.Size() {
+	if isHalf(gate.Dtype()) {
 		gate = AsType(gate, tensor.Float32)
 	}
 	y := Mul(normalized("GatedRMSNorm", x, weight, eps), SiLU(gate))
@@ -39,91 +39,92 @@ func GatedRMSNorm(x, gate, weight *autograd.Var, eps float64) *autograd.Var {
 }
 
 func normalized(name string, x, weight *autograd.Var, eps float64) *autograd.Var {
-	f := &rmsNorm{name: name, eps: eps}
-	if weight == nil {
-		return apply(name, f, x)[0]
-	}
-	return apply(name, f, x, weight)[0]
+	notNil(name, x)
+	return apply(name, rmsNorm{name, eps}, x, weight)[0]
 }
 
 // rmsNorm keeps x, the weight, and the factor r = 1/√(mean x² + eps) of each
 // row.
 type rmsNorm struct {
-	name     string
-	eps      float64
-	operands []operand
+	name string
+	eps  float64
 }
 
-func (n *rmsNorm) Name() string { return "ops." + n.name }
+func (n rmsNorm) String() string { return "ops." + n.name }
 
-func (n *rmsNorm) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
-	checkNorm(n.name, n.eps, in)
+func (n rmsNorm) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	weight := in[1]
+	checkNorm(n.name, in[0], weight, n.eps)
 	x := widen(in[0])
 	r := tensor.Rsqrt(tensor.AddScalar(tensor.Mean(tensor.Square(x), true, -1), n.eps))
 	y := tensor.Mul(x, r)
-	if len(in) > 1 {
-		y = tensor.Mul(y, in[1])
+	if weight != nil {
+		y = tensor.Mul(y, weight)
 	}
-	for _, t := range in {
-		n.operands = append(n.operands, operandOf(t))
-	}
-	ctx.Save(append([]*tensor.Tensor{r}, in...)...)
-	return []*tensor.Tensor{n.operands[0].fit(y)}
+	ctx.Save(in[0], weight, r)
+	return []*tensor.Tensor{fit(y, in[0])}
 }
 
-func (n *rmsNorm) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
-	g, r, x := widen(grad[0]), ctx.Saved(0), widen(ctx.Saved(1))
-	out := make([]*tensor.Tensor, len(n.operands))
-	unit := tensor.Mul(x, r) // the rows without weight
-	if len(out) > 1 {
-		if ctx.Needs(1) {
-			out[1] = n.operands[1].fit(tensor.Mul(g, unit))
-		}
-		g = tensor.Mul(g, ctx.Saved(2))
+func (n rmsNorm) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	x, weight, r := ctx.Saved(0), ctx.Saved(1), ctx.Saved(2)
+	g := widen(grad[0])
+	unit := tensor.Mul(widen(x), r) // the result without weight
+	out := make([]*tensor.Tensor, 2)
+	if ctx.Needs(1) {
+		out[1] = fit(tensor.Mul(g, unit), weight)
 	}
 	if ctx.Needs(0) {
+		if weight != nil {
+			g = tensor.Mul(g, weight)
+		}
 		along := tensor.Mean(tensor.Mul(g, unit), true, -1)
-		out[0] = n.operands[0].fit(tensor.Mul(r, tensor.Sub(g, tensor.Mul(unit, along))))
+		out[0] = fit(tensor.Mul(r, tensor.Sub(g, tensor.Mul(unit, along))), x)
 	}
 	return out
 }
 
-// checkNorm checks the operands x and, if there is one, weight.
-func checkNorm(name string, eps float64, in []*tensor.Tensor) {
-	x := in[0]
+// checkNorm checks the operands of a norm; weight may be nil.
+func checkNorm(name string, x, weight *tensor.Tensor, eps float64) {
+	bad := func(format string, args ...any) {
+		panic(tensor.NewError("ops."+name, []*tensor.Tensor{x, weight}, format, args...))
+	}
 	switch {
 	case x.NDim() == 0:
-		panic(tensor.NewError("ops."+name, in, "want x with at least one axis"))
-	case len(in) > 1 && (in[1].NDim() != 1 || in[1].Dim(0) != x.Dim(-1)):
-		panic(tensor.NewError("ops."+name, in, "want a weight of shape [%d]", x.Dim(-1)))
+		bad("want x with at least one axis")
+	case !x.Dtype().IsFloat():
+		bad("want a floating-point x, got %s", x.Dtype())
+	case weight != nil && (weight.NDim() != 1 || weight.Dim(0) != x.Dim(-1)):
+		bad("want a weight of shape [%d]", x.Dim(-1))
 	case !(eps >= 0):
-		panic(tensor.NewError("ops."+name, in, "want eps >= 0, got %v", eps))
+		bad("want eps >= 0, got %v", eps)
 	}
 }
 
 // L2Norm returns x/√(Σx² + eps) over the last axis, computed in float32 or
 // better. With eps > 0 a zero vector stays zero, and its gradient is finite.
-func L2Norm(x *autograd.Var, eps float64) *autograd.Var { return apply("L2Norm", &l2Norm{eps: eps}, x)[0] }
-
-// l2Norm keeps the result y and the factor r = 1/√(Σx² + eps) of each row.
-type l2Norm struct {
-	eps float64
+func L2Norm(x *autograd.Var, eps float64) *autograd.Var {
+	notNil("L2Norm", x)
+	return apply("L2Norm", l2Norm{eps}, x)[0]
 }
 
-func (*l2Norm) Name() string { return "ops.L2Norm" }
+// l2Norm keeps the result y and the factor r = 1/√(Σx² + eps) of each row.
+type l2Norm struct{ eps float64 }
 
-func (n *l2Norm) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
-	checkNorm("L2Norm", n.eps, in)
+func (l2Norm) String() string { return "ops.L2Norm" }
+
+func (n l2Norm) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	checkNorm("L2Norm", in[0], nil, n.eps)
 	x := widen(in[0])
 	r := tensor.Rsqrt(tensor.AddScalar(tensor.Sum(tensor.Square(x), true, -1), n.eps))
-	y := operandOf(in[0]).fit(tensor.Mul(x, r))
+	y := fit(tensor.Mul(x, r), in[0])
 	ctx.Save(y, r)
 	return []*tensor.Tensor{y}
 }
 
-func (n *l2Norm) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
-	g, y, r := widen(grad[0]), widen(ctx.Saved(0)), ctx.Saved(1)
-	along := tensor.Sum(tensor.Mul(g, y), true, -1)
-	dx := tensor.Mul(r, tensor.Sub(g, tensor.Mul(y, along)))
-	return []*tensor.Tensor{operandOf(grad[0]).fit(dx)}
+func (l2Norm) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	y, r := ctx.Saved(0), ctx.Saved(1)
+	g, wide := widen(grad[0]), widen(y)
+	along := tensor.Sum(tensor.Mul(g, wide), true, -1)
+	dx := tensor.Mul(r, tensor.Sub(g, tensor.Mul(wide, along)))
+	return []*tensor.Tensor{fit(dx, y)}
 }

@@ -7,33 +7,52 @@ import (
 	"github.com/deltatape/deltatape/tensor"
 )
 
-// A rule is an op of one result, given by its forward function and one vjp for
-// each operand. It keeps for the backward pass only what the vjps of operands
-// that need a gradient read, and fits each gradient to its operand: whatever
-// was broadcast is summed, whatever was promoted is converted back.
+// A rule is an op of one result and up to three operands, given by its forward
+// function and one vjp for each operand. It keeps for the backward pass only
+// what the vjps of operands that need a gradient read, and fits each gradient
+// to its operand: what was broadcast is summed, what was promoted is converted
+// back.
 type rule struct {
 	name     string
-	one      func(x *tensor.Tensor) *tensor.Tensor // set according to the number of operands
-	two      func(a, b *tensor.Tensor) *tensor.Tensor
-	three    func(a, b, c *tensor.Tensor) *tensor.Tensor
+	forward  any // func(x *tensor.Tensor) *tensor.Tensor, or of (a, b) or (a, b, c)
 	vjps     [3]vjp
-	saved    reads
-	operands [3]operand
+	operands int
+	dtypes   [3]tensor.Dtype
+	shapes   [3][]int // nil where the gradient has the operand's shape already
 }
 
 // unary is the op y = f(x).
 func unary(name string, f func(x *tensor.Tensor) *tensor.Tensor, x *autograd.Var, dx vjp) *autograd.Var {
-	return apply(name, &rule{name: name, one: f, vjps: [3]vjp{dx}}, x)[0]
+	notNil(name, x)
+	r := &rule{name: name, forward: f, vjps: [3]vjp{dx}}
+	return r.apply(false, x)
 }
 
 // binary is the op y = f(a, b).
 func binary(name string, f func(a, b *tensor.Tensor) *tensor.Tensor, a, b *autograd.Var, da, db vjp) *autograd.Var {
-	return apply(name, &rule{name: name, two: f, vjps: [3]vjp{da, db}}, a, b)[0]
+	notNil(name, a, b)
+	r := &rule{name: name, forward: f, vjps: [3]vjp{da, db}}
+	return r.apply(!sameShape(a.Value(), b.Value()), a, b)
 }
 
 // ternary is the op y = f(a, b, c).
 func ternary(name string, f func(a, b, c *tensor.Tensor) *tensor.Tensor, a, b, c *autograd.Var, da, db, dc vjp) *autograd.Var {
-	return apply(name, &rule{name: name, three: f, vjps: [3]vjp{da, db, dc}}, a, b, c)[0]
+	notNil(name, a, b, c)
+	r := &rule{name: name, forward: f, vjps: [3]vjp{da, db, dc}}
+	return r.apply(true, a, b, c)
+}
+
+// apply completes the rule and runs it. broadcasts says that the gradient of
+// an operand may come out in another shape.
+func (r *rule) apply(broadcasts bool, in ...*autograd.Var) *autograd.Var {
+	r.operands = len(in)
+	for i, x := range in {
+		r.dtypes[i] = x.Dtype()
+		if x.RequiresGrad() && (broadcasts || r.vjps[i].takesShape()) {
+			r.shapes[i] = x.Shape()
+		}
+	}
+	return apply(r.name, r, in...)[0]
 }
 
 // reads is the set of values that a vjp reads beside the gradient.
@@ -46,184 +65,135 @@ const (
 	readY                   // the result
 )
 
-// A vjp turns the gradient g of the result into that of one operand. Exactly
-// one of its functions is set; s and t are what it reads, in the order of
-// operands, then result. shape is that of the operand whose gradient it is.
+// A vjp turns the gradient g of the result into that of one operand. Its
+// function takes g, then what it reads, in the order of operands, then result,
+// then, if it wants that, the shape of the operand.
 type vjp struct {
-	reads    reads
-	ofG      func(g *tensor.Tensor) *tensor.Tensor
-	ofGS     func(g, s *tensor.Tensor) *tensor.Tensor
-	ofGST    func(g, s, t *tensor.Tensor) *tensor.Tensor
-	ofShape  func(g *tensor.Tensor, shape []int) *tensor.Tensor
-	ofSShape func(g, s *tensor.Tensor, shape []int) *tensor.Tensor
+	reads reads
+	f     any // as the constructors below have it
 }
 
 // none stands for an operand that never has a gradient.
 var none vjp
 
-func linear(f func(g *tensor.Tensor) *tensor.Tensor) vjp { return vjp{ofG: f} }
+func linear(f func(g *tensor.Tensor) *tensor.Tensor) vjp { return vjp{f: f} }
 
-func with(r reads, f func(g, s *tensor.Tensor) *tensor.Tensor) vjp { return vjp{reads: r, ofGS: f} }
+func with(r reads, f func(g, s *tensor.Tensor) *tensor.Tensor) vjp { return vjp{r, f} }
 
-func withTwo(r reads, f func(g, s, t *tensor.Tensor) *tensor.Tensor) vjp {
-	return vjp{reads: r, ofGST: f}
-}
+func withTwo(r reads, f func(g, s, t *tensor.Tensor) *tensor.Tensor) vjp { return vjp{r, f} }
 
-func withShape(f func(g *tensor.Tensor, shape []int) *tensor.Tensor) vjp { return vjp{ofShape: f} }
+func withShape(f func(g *tensor.Tensor, shape []int) *tensor.Tensor) vjp { return vjp{f: f} }
 
 func withAndShape(r reads, f func(g, s *tensor.Tensor, shape []int) *tensor.Tensor) vjp {
-	return vjp{reads: r, ofSShape: f}
+	return vjp{r, f}
 }
 
-// same is the gradient of what only passes values on.
+func (v *vjp) takesShape() bool {
+	switch v.f.(type) {
+	case func(*tensor.Tensor, []int) *tensor.Tensor, func(_, _ *tensor.Tensor, _ []int) *tensor.Tensor:
+		return true
+	}
+	return false
+}
+
+// same is the vjp of what passes values on.
 func same(g *tensor.Tensor) *tensor.Tensor { return g }
 
-// Name returns the op's name for errors.
-func (r *rule) Name() string { return "ops." + r.name }
+// String names the op in errors.
+func (r *rule) String() string { return "ops." + r.name }
 
 func (r *rule) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	values := [4]*tensor.Tensor{} // in the order of the bits of reads
+	copy(values[:], in)
 	var y *tensor.Tensor
-	switch len(in) {
-	case 1:
-		y = r.one(in[0])
-	case 2:
-		y = r.two(in[0], in[1])
-	default:
-		y = r.three(in[0], in[1], in[2])
+	switch f := r.forward.(type) {
+	case func(x *tensor.Tensor) *tensor.Tensor:
+		y = f(in[0])
+	case func(a, b *tensor.Tensor) *tensor.Tensor:
+		y = f(in[0], in[1])
+	case func(a, b, c *tensor.Tensor) *tensor.Tensor:
+		y = f(in[0], in[1], in[2])
 	}
-	for i, x := range in {
-		if ctx.Needs(i) {
-			r.saved |= r.vjps[i].reads
-			r.operands[i] = operandOf(x)
+	values[3] = y
+	saved := r.saved(ctx)
+	for i, t := range values {
+		if saved&(1<<i) != 0 {
+			ctx.Save(t)
 		}
-	}
-	var keep [4]*tensor.Tensor
-	n := 0
-	for i, t := range [...]*tensor.Tensor{at(in, 0), at(in, 1), at(in, 2), y} {
-		if r.saved&(1<<i) != 0 {
-			keep[n] = t
-			n++
-		}
-	}
-	if n > 0 {
-		ctx.Save(keep[:n]...)
 	}
 	return []*tensor.Tensor{y}
 }
 
 func (r *rule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
-	n := 1
-	if r.two != nil {
-		n = 2
-	} else if r.three != nil {
-		n = 3
-	}
-	out := make([]*tensor.Tensor, n)
+	saved := r.saved(ctx)
+	out := make([]*tensor.Tensor, r.operands)
 	for i := range out {
-		if ctx.Needs(i) {
-			out[i] = r.operands[i].fit(r.vjps[i].apply(ctx, r.saved, grad[0], r.operands[i].shape))
+		if !ctx.Needs(i) {
+			continue
 		}
+		g := r.vjps[i].apply(ctx, saved, grad[0], r.shapes[i])
+		if r.shapes[i] != nil {
+			g = tensor.SumTo(g, r.shapes[i])
+		}
+		out[i] = narrow(g, r.dtypes[i])
 	}
 	return out
 }
 
+// saved is the set of values that the vjps in use read.
+func (r *rule) saved(ctx *autograd.Context) reads {
+	var set reads
+	for i := range r.vjps {
+		if ctx.Needs(i) {
+			set |= r.vjps[i].reads
+		}
+	}
+	return set
+}
+
 func (v *vjp) apply(ctx *autograd.Context, saved reads, g *tensor.Tensor, shape []int) *tensor.Tensor {
-	// What was saved is numbered in the order of its bits.
 	var s, t *tensor.Tensor
 	if v.reads != 0 {
 		low := v.reads & -v.reads
-		s = ctx.Saved(bits.OnesCount8(uint8(saved & (low - 1))))
+		s = ctx.Saved(saved.index(low))
 		if high := v.reads &^ low; high != 0 {
-			t = ctx.Saved(bits.OnesCount8(uint8(saved & (high - 1))))
+			t = ctx.Saved(saved.index(high))
 		}
 	}
-	switch {
-	case v.ofG != nil:
-		return v.ofG(g)
-	case v.ofGS != nil:
-		return v.ofGS(g, s)
-	case v.ofGST != nil:
-		return v.ofGST(g, s, t)
-	case v.ofShape != nil:
-		return v.ofShape(g, shape)
-	default:
-		return v.ofSShape(g, s, shape)
+	switch f := v.f.(type) {
+	case func(g *tensor.Tensor) *tensor.Tensor:
+		return f(g)
+	case func(g, s *tensor.Tensor) *tensor.Tensor:
+		return f(g, s)
+	case func(g, s, t *tensor.Tensor) *tensor.Tensor:
+		return f(g, s, t)
+	case func(g *tensor.Tensor, shape []int) *tensor.Tensor:
+		return f(g, shape)
+	case func(g, s *tensor.Tensor, shape []int) *tensor.Tensor:
+		return f(g, s, shape)
 	}
+	panic("ops: a vjp without a function")
 }
 
-func at(list []*tensor.Tensor, i int) *tensor.Tensor {
-	if i < len(list) {
-		return list[i]
+// index returns the place of a value among those of the set.
+func (r reads) index(value reads) int { return bits.OnesCount8(uint8(r & (value - 1))) }
+
+// fit gives a gradient the shape and dtype of its operand x.
+func fit(g, x *tensor.Tensor) *tensor.Tensor {
+	if !sameShape(g, x) {
+		g = tensor.SumTo(g, x.Shape())
 	}
-	return nil
+	return narrow(g, x.Dtype())
 }
 
-// operand is what a gradient has to look like.
-type operand struct {
-	shape []int
-	dtype tensor.Dtype
-}
-
-func operandOf(t *tensor.Tensor) operand { return operand{t.Shape(), t.Dtype()} }
-
-// fit sums a gradient over the axes along which its operand was broadcast, and
-// converts it to the operand's dtype.
-func (o operand) fit(g *tensor.Tensor) *tensor.Tensor {
-	g = tensor.SumTo(g, o.shape)
-	if g.Dtype() != o.dtype {
-		g = tensor.AsType(g, o.dtype)
+func sameShape(a, b *tensor.Tensor) bool {
+	if a.NDim() != b.NDim() {
+		return false
 	}
-	return g
-}
-
-// apply runs an op; what the tensor functions inside it refuse is told under
-// the op's name.
-func apply(name string, f autograd.Function, in ...*autograd.Var) []*autograd.Var {
-	defer rename(name)
-	return autograd.Apply(f, in...)
-}
-
-// notNil is for ops that look at their operands before they apply a rule.
-func notNil(name string, xs ...*autograd.Var) {
-	for _, x := range xs {
-		if x == nil {
-			panic(tensor.NewError("ops."+name, nil, "an operand is nil"))
+	for i := range a.NDim() {
+		if a.Dim(i) != b.Dim(i) {
+			return false
 		}
 	}
-}
-
-// constant puts a tensor that has no gradient, such as indices, on x's tape.
-func constant(name string, t *tensor.Tensor, x *autograd.Var) *autograd.Var {
-	defer rename(name)
-	notNil(name, x)
-	return x.Tape().Const(t)
-}
-
-// rename is deferred by ops: it puts their name on a *tensor.Error.
-func rename(name string) {
-	switch r := recover().(type) {
-	case nil:
-	case *tensor.Error:
-		e := *r
-		e.Op = "ops." + name
-		panic(&e)
-	default:
-		panic(r)
-	}
-}
-
-// widen returns x in at least float32, for sums of half-precision numbers.
-func widen(x *tensor.Tensor) *tensor.Tensor {
-	if d := x.Dtype(); d == tensor.Float16 || d == tensor.BFloat16 {
-		return tensor.AsType(x, tensor.Float32)
-	}
-	return x
-}
-
-// oneMinus returns 1 − x.
-func oneMinus(x *tensor.Tensor) *tensor.Tensor { return tensor.Sub(tensor.Like(x, 1), x) }
-
-// zeros returns zeros of like's dtype, in its scope.
-func zeros(like *tensor.Tensor, shape []int) *tensor.Tensor {
-	return tensor.BroadcastTo(tensor.Like(like, 0), shape...)
+	return true
 }

@@ -64,7 +64,7 @@ func AsType(x *autograd.Var, d tensor.Dtype) *autograd.Var {
 		x = x.Detach()
 	}
 	convert := func(x *tensor.Tensor) *tensor.Tensor { return tensor.AsType(x, d) }
-	return unary("AsType", convert, x, linear(same)) // rule.Backward converts back
+	return unary("AsType", convert, x, linear(same)) // a rule fits gradients to the operands' dtypes
 }
 
 // Detach returns x's value without its history: no gradient flows through it.

@@ -11,43 +11,43 @@ import (
 // precision is added up in float32.
 //
 // It costs W multiply-adds of x's size, which suits W = 4.
-func ShortConv(x, w *autograd.Var) *autograd.Var { return apply("ShortConv", &shortConv{}, x, w)[0] }
+func ShortConv(x, w *autograd.Var) *autograd.Var {
+	notNil("ShortConv", x, w)
+	return apply("ShortConv", shortConv{}, x, w)[0]
+}
 
 // shortConv keeps x and the filters.
-type shortConv struct {
-	operands [2]operand
-}
+type shortConv struct{}
 
-func (*shortConv) Name() string { return "ops.ShortConv" }
+func (shortConv) String() string { return "ops.ShortConv" }
 
-func (s *shortConv) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+func (shortConv) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
 	x, w := in[0], in[1]
 	if x.NDim() != 3 || w.NDim() != 2 || x.Dim(2) != w.Dim(0) || w.Dim(1) == 0 {
-		panic(tensor.NewError("ops.ShortConv", in, "want x [B, T, C] and w [C, W]"))
+		panic(tensor.NewError("ops.ShortConv", []*tensor.Tensor{x, w}, "want x [B, T, C] and w [C, W]"))
 	}
-	s.operands = [2]operand{operandOf(x), operandOf(w)}
 	ctx.Save(x, w)
 	past := tensor.Pad(widen(x), [][2]int{{0, 0}, {w.Dim(1) - 1, 0}, {0, 0}}, 0)
-	return []*tensor.Tensor{s.operands[0].fit(correlate(past, taps(w)))}
+	return []*tensor.Tensor{fit(correlate(past, taps(w)), x)}
 }
 
-func (s *shortConv) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
-	g, x, w := widen(grad[0]), ctx.Saved(0), ctx.Saved(1)
-	width, steps := w.Dim(1), x.Dim(1)
+func (shortConv) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	x, w, g := ctx.Saved(0), ctx.Saved(1), widen(grad[0])
+	steps, width := x.Dim(1), w.Dim(1)
 	out := make([]*tensor.Tensor, 2)
 	if ctx.Needs(0) { // the same, back in time
 		future := tensor.Pad(g, [][2]int{{0, 0}, {0, width - 1}, {0, 0}}, 0)
-		out[0] = s.operands[0].fit(correlate(future, tensor.Flip(taps(w), 0)))
+		out[0] = fit(correlate(future, tensor.Flip(taps(w), 0)), x)
 	}
 	if ctx.Needs(1) {
-		x := widen(x)
-		rows := make([]*tensor.Tensor, width)
-		for i := range rows {
+		wide := widen(x)
+		columns := make([]*tensor.Tensor, width)
+		for i := range columns {
 			lag := min(width-1-i, steps)
-			now, then := tensor.SliceAxis(g, 1, lag, steps), tensor.SliceAxis(x, 1, 0, steps-lag)
-			rows[i] = tensor.Sum(tensor.Mul(now, then), false, 0, 1)
+			now, then := tensor.SliceAxis(g, 1, lag, steps), tensor.SliceAxis(wide, 1, 0, steps-lag)
+			columns[i] = tensor.Sum(tensor.Mul(now, then), false, 0, 1)
 		}
-		out[1] = s.operands[1].fit(tensor.Stack(1, rows...))
+		out[1] = fit(tensor.Stack(1, columns...), w)
 	}
 	return out
 }
