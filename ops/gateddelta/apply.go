@@ -1,0 +1,109 @@
+package gateddelta
+
+import (
+	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/tensor"
+)
+
+// Apply applies the gated delta rule (see the package documentation) on the tape
+// of the inputs, of which LogDecay, Beta and InitialState may be nil. All
+// gradients are computed by a backward pass of its own.
+//
+// Inputs that don't fit together and options that don't exist panic with
+// *tensor.Error. Values are not looked at: a NaN, or a gate above 0, gives what
+// the arithmetic gives.
+func Apply(in Inputs, opt Options) Output {
+	if in.Q == nil || in.K == nil || in.V == nil {
+		refuse(nil, "Q, K and V must be given")
+	}
+	vars := in.vars()
+	ts := make([]*tensor.Tensor, len(vars))
+	for i, v := range vars {
+		if v != nil {
+			ts[i] = v.Value()
+		}
+	}
+	z := geometryOf(operandsOf(ts), opt)
+	out := autograd.Apply(rule{z: z, implementation: opt.choose(z), finalState: opt.FinalState}, vars...)
+	result := Output{O: out[0]}
+	if opt.FinalState {
+		result.FinalState = out[1]
+	}
+	return result
+}
+
+// rule is the gated delta rule as an autograd.Function of q, k, v, g, β and h0.
+type rule struct {
+	z              geometry
+	implementation Implementation
+	finalState     bool
+}
+
+// String names the operation in errors.
+func (r rule) String() string { return "gateddelta." + string(r.implementation) }
+
+// Forward saves the operands and, for the chunk form, the states at the starts
+// of the segments after the first.
+func (r rule) Forward(ctx *autograd.Context, ts ...*tensor.Tensor) []*tensor.Tensor {
+	ctx.AllowNilGrads()
+	ctx.Save(ts...)
+	in := operandsOf(ts).withDefaults()
+	var o, ht *tensor.Tensor
+	if r.implementation == Recurrent {
+		o, ht = r.z.recurrentForward(in)
+	} else {
+		var starts []*tensor.Tensor
+		o, ht, starts = r.z.chunkForward(in)
+		ctx.Save(starts...)
+	}
+	if !r.finalState {
+		return []*tensor.Tensor{o}
+	}
+	return []*tensor.Tensor{o, ht}
+}
+
+// Backward implements autograd.Function.
+func (r rule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	const count = 6
+	saved := make([]*tensor.Tensor, count, count+r.z.N)
+	for i := range saved {
+		saved[i] = ctx.Saved(i)
+	}
+	in := operandsOf(saved).withDefaults()
+	do := grad[0]
+	var dht *tensor.Tensor
+	if r.finalState {
+		dht = grad[1]
+	}
+	var d gradients
+	if r.implementation == Recurrent {
+		d = r.z.recurrentBackward(in, do, dht)
+	} else {
+		starts := make([]*tensor.Tensor, r.z.segments()-1)
+		for i := range starts {
+			starts[i] = ctx.Saved(count + i)
+		}
+		d = r.z.chunkBackward(in, starts, do, dht)
+	}
+	out := d.list()
+	for i := range out {
+		if !ctx.Needs(i) {
+			out[i] = nil
+		}
+	}
+	return out
+}
+
+// withDefaults stands in for absent gates: no decay, and β = 1.
+func (in operands) withDefaults() operands {
+	fill := func(v float64) *tensor.Tensor {
+		return tensor.BroadcastTo(tensor.Like(in.v, v), in.v.Shape()[:3]...)
+	}
+	if in.g == nil {
+		in.g = fill(0)
+	}
+	if in.β == nil {
+		in.β = fill(1)
+	}
+	return in
+}

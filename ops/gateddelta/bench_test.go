@@ -1,0 +1,106 @@
+package gateddelta
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/tensor"
+)
+
+// BenchmarkApply reports tokens per second of the forward pass and of forward
+// and backward pass with all six gradients, and the allocator's peak above
+// what was there before: outputs, gradients and everything between.
+func BenchmarkApply(b *testing.B) {
+	for _, shape := range []sampling{
+		{B: 4, T: 128, Hk: 2, Hv: 4, K: 32, V: 32},
+		{B: 1, T: 1024, Hk: 4, Hv: 8, K: 64, V: 64},
+		{B: 1, T: 512, Hk: 8, Hv: 32, K: 128, V: 128},
+		{B: 1, T: 2048, Hk: 8, Hv: 32, K: 128, V: 128},
+	} {
+		shape.h0, shape.dht = true, true
+		for _, backward := range []bool{false, true} {
+			pass := "forward"
+			if backward {
+				pass = "forward+backward"
+			}
+			name := fmt.Sprintf("B%d-T%d-H%d.%d-K%d-V%d/%s", shape.B, shape.T, shape.Hk, shape.Hv, shape.K, shape.V, pass)
+			b.Run(name, func(b *testing.B) { benchmarkApply(b, shape, Options{FinalState: true}, backward) })
+		}
+	}
+}
+
+func BenchmarkSweep(b *testing.B) {
+	for _, shape := range []sampling{
+		{B: 4, T: 128, Hk: 2, Hv: 4, K: 32, V: 32},
+		{B: 1, T: 1024, Hk: 4, Hv: 8, K: 64, V: 64},
+		{B: 1, T: 512, Hk: 8, Hv: 32, K: 128, V: 128},
+	} {
+		shape.h0, shape.dht = true, true
+		for _, C := range []int{16, 32, 64} {
+			for _, L := range []int{1, 2, 4, 8, 16} {
+				if L*C > shape.T {
+					continue
+				}
+				name := fmt.Sprintf("T%d-K%d/C%d-L%d", shape.T, shape.K, C, L)
+				b.Run(name, func(b *testing.B) {
+					benchmarkApply(b, shape, Options{FinalState: true, ChunkSize: C, Segment: L}, true)
+				})
+			}
+		}
+	}
+}
+
+func benchmarkApply(b *testing.B, shape sampling, opt Options, backward bool) {
+	p := sample(1, shape)
+	v := variant{dtype: tensor.Float32}
+	seeds := []*tensor.Tensor{p.tensor(p.do, v.dtype, p.B, p.T, p.Hv, p.V), p.tensor(p.dht, v.dtype, p.B, p.Hv, p.K, p.V)}
+	source := autograd.NoGrad()
+	defer source.Close()
+	inputs, list := p.inputs(source, v)
+	fixed := append([]*tensor.Tensor{}, seeds...)
+	for _, x := range list {
+		fixed = append(fixed, x.Value())
+	}
+	if err := tensor.Eval(fixed...); err != nil {
+		b.Fatal(err)
+	}
+	step := func() {
+		tape := autograd.NewTape()
+		defer tape.Close()
+		leaves := make([]*autograd.Var, len(list))
+		for i, x := range list {
+			leaves[i] = tape.Var(x.Value())
+		}
+		in := Inputs{Q: leaves[0], K: leaves[1], V: leaves[2], LogDecay: leaves[3], Beta: leaves[4], InitialState: leaves[5]}
+		out := Apply(in, opt)
+		results := []*tensor.Tensor{out.O.Value(), out.FinalState.Value()}
+		if backward {
+			grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState}, seeds, leaves...)
+			if err != nil {
+				b.Fatal(err)
+			}
+			results = append(results, grads...)
+		}
+		tape.Keep(results...)
+		tape.Close()
+		if err := tensor.Eval(results...); err != nil {
+			b.Fatal(err)
+		}
+		tensor.Free(results...)
+	}
+	_ = inputs
+	step()
+	before := tensor.Memory().Active
+	tensor.ResetPeakMemory()
+	best := time.Hour
+	for b.Loop() {
+		start := time.Now()
+		step()
+		best = min(best, time.Since(start))
+	}
+	b.ReportMetric(float64(p.B*p.T*b.N)/b.Elapsed().Seconds(), "tok/s")
+	b.ReportMetric(float64(p.B*p.T)/best.Seconds(), "best-tok/s")
+	b.ReportMetric(float64(tensor.Memory().Peak-before)/(1<<20), "peak-MiB")
+}

@@ -1,0 +1,94 @@
+// Package gateddelta is the gated delta rule, the recurrence of Gated DeltaNet
+// and of the linear-attention layers of Qwen3-Next and Qwen3.5, as a
+// differentiable operation with a backward pass of its own.
+//
+// # The rule
+//
+// A head keeps a state S, a matrix [K, V] that maps keys to values. Each token
+// with query q, key k, value v, log decay g <= 0 and writing strength β first
+// forgets, then corrects what the state holds for its key, then reads:
+//
+//	Sd = e^g S;  e = v − Sdᵀk;  d = β e;  S' = Sd + k dᵀ;  o = s S'ᵀq
+//
+// with a scale s = K^-1/2. Without gate and with β = 1 this is the delta rule;
+// keys of unit length and β between 0 and 2 keep it from expanding (normalise
+// them with ops.L2Norm). In layouts with fewer key heads than value heads, value
+// head h uses key head h / (Hv/Hk). Apply is the entry; the gradients of all
+// inputs flow back from O and from the final state.
+//
+// Gated DeltaNet: Yang, Kautz and Hatamizadeh, arXiv:2412.06464. The chunk form
+// of the delta rule: Yang, Wang, Zhang, Shen and Kim, arXiv:2406.06484.
+//
+// # Chunks
+//
+// The Recurrent implementation is the definition, and its backward pass goes
+// through it token by token. The Chunk implementation does the same in matrix
+// products. For a chunk of C tokens, the rows of Q (scaled), K and V, let G be
+// the running sum of g, and
+//
+//	Γ_ij = e^{G_i − G_j} for i >= j, else 0;  γ = e^G;  ρ = e^{G_C − G}
+//	A_ij = β_i Γ_ij (k_i·k_j) for i > j, else 0;  T = (I + A)^-1
+//
+// From the state S at the chunk's start, with ∘ for the elementwise product and
+// γ, ρ, β scaling rows,
+//
+//	E = V − γ∘(K S);  Vn = T (β∘E)
+//	O = γ∘(Q S) + P Vn,  P = Γ∘(Q Kᵀ)
+//	S⁺ = e^{G_C} S + Kᵀ(ρ∘Vn)
+//
+// Backwards, from dO and the gradient dS⁺ of the state at the chunk's end,
+//
+//	dVn = Pᵀ dO + ρ∘(K dS⁺);  dB = Tᵀ dVn;  dV = β∘dB
+//	dS = e^{G_C} dS⁺ + Qᵀ(γ∘dO) − Kᵀ(γ∘dV)
+//	ds = Γ∘(dO Vnᵀ);  M = −Γ∘(dB Vnᵀ) below the diagonal
+//	dQ = (γ∘dO) Sᵀ + ds K
+//	dK = (ρ∘Vn) dS⁺ᵀ − (γ∘dV) Sᵀ + dsᵀ Q + (N + Nᵀ) K,  N = β∘M
+//	dβ_i = dB_i·E_i + Σ_j M_ij k_i·k_j
+//	dg_i = <S, e^{G_C} dS⁺> + Σ_{r>=i} past_r + Σ_{c<i} future_c + Σ_{c<i<=r} Z_rc
+//
+// where past_r = (γ∘dO)_r·(Q S)_r − (γ∘dV)_r·(K S)_r is what row r takes from S,
+// future_c = Vn_c·(ρ∘K dS⁺)_c what row c leaves in S⁺, and Z = ds∘(Q Kᵀ) +
+// N∘(K Kᵀ) what passes between two rows. dB is the gradient of β∘E, so that the
+// inverse itself needs none: dA = −dB Vnᵀ below the diagonal. The value heads of
+// a key head share Q Kᵀ and K Kᵀ, and keys are never repeated for them.
+//
+// # Numerics
+//
+//   - State, gates, the inverse and all sums are float32, or float64 if the
+//     inputs are. float16 and bfloat16 inputs are converted first and their
+//     gradients last.
+//   - Decays are exponentials of sums, or products of exponentials, over exactly
+//     the tokens concerned, never differences of sums: strong gates keep their
+//     relative accuracy, and g = −Inf is an exact reset.
+//   - dg is made of sums only. The shorter q·dq − k·dk cancels to noise where
+//     gates are strong.
+//   - The inverse is by substitution or doubling, which nearly parallel keys do
+//     not upset.
+//   - What a chunk leaves of a state is computed as a difference. Where it
+//     erases all but a small part ε of it, without decay (C many times K), that
+//     part and its gradient have a relative error of about 1e-7/ε in float32.
+//   - A NaN spoils the rest of its sequence and head, and in the chunk form its
+//     own chunk from the start.
+//   - Equal inputs give equal bits.
+//
+// # Memory
+//
+// Chunks are worked on in segments of L (Options.Segment). Until the backward
+// pass, the tape holds the inputs and, for each segment but the first, the state
+// at its start: (⌈T/(C·L)⌉ − 1)·B·Hv·K·V elements. The backward pass
+// recomputes one segment after another, from the last, and not before the
+// gradient arrives. Besides twice the gradients that it returns it takes at
+// most about
+//
+//	10·L·B·Hv·(C·max(K, V) + C² + K·V)
+//
+// elements. By default L makes this 160 MiB or less, unless one chunk takes
+// more. The recurrent form takes about 4·T·B·Hv·K·V elements in its backward
+// pass and is meant for tests and a few tokens.
+//
+// # Errors
+//
+// Inputs whose shapes or dtypes don't fit together, and options that don't
+// exist, panic with *tensor.Error, which names the argument, what was expected
+// and what came.
+package gateddelta

@@ -1,0 +1,173 @@
+package gateddelta
+
+import "github.com/deltatape/deltatape/tensor"
+
+// Inside a segment of n chunks the arrays lie as follows. A chunk's slice along
+// the first axis is dense.
+//
+//	key rows    [n, B, Hk, C, K]     one matrix per key head
+//	value rows  [n, B, Hk, r, C, V]  one matrix per value head
+//	wide rows   [n, B, Hk, C, r·V]   the r matrices of a key head side by side
+//	gates       [n, B, Hk, r, C]
+//	square      [n, B, Hk, r, C, C]  or with 1 for r, shared by the group
+//	state       [B, Hk, K, r·V]      wide, without the axis of chunks
+//
+// Products with Q, K or the state take the wide form: one large product per key
+// head does the work of its r value heads, and nothing of the keys is repeated.
+// Products with the square matrices take the form by value head. Elementwise
+// operations pass from one form to the other as they go, through views.
+
+// geometry holds the sizes of one application of the rule.
+type geometry struct {
+	B, T, Hk, K, V int
+	R              int // value heads per key head
+	C, N, L        int // tokens in a chunk, chunks, chunks in a segment
+	scale          float64
+	dtype          tensor.Dtype // of the arithmetic
+}
+
+// segmentBytes is the size of a segment's arrays above which it is cut: one
+// array of value rows, one of square matrices and the states at the chunks'
+// starts. Larger segments are no faster, and the backward pass takes about ten
+// times this.
+const segmentBytes = 16 << 20
+
+// segmentLength returns the number of chunks to work on at a time.
+func (z geometry) segmentLength() int { return min(z.N, max(1, segmentBytes/z.chunkBytes())) }
+
+// chunkBytes is what a chunk adds to segmentBytes.
+func (z geometry) chunkBytes() int {
+	return z.B * z.Hk * z.R * (z.C*max(z.K, z.V) + z.C*z.C + z.K*z.V) * z.dtype.Size()
+}
+
+// segments returns the number of segments.
+func (z geometry) segments() int { return (z.N + z.L - 1) / z.L }
+
+// recurrentUpTo is the length T up to which the token by token form beats the
+// padding of a chunk.
+const recurrentUpTo = 2
+
+// chooseChunk returns the fastest chunk size by measurement on a CPU: short
+// chunks for small heads, and no longer than the sequence needs.
+func chooseChunk(z geometry) int {
+	best := 64
+	if max(z.K, z.V) <= 32 {
+		best = 32
+	}
+	for _, c := range chunkSizes {
+		if c >= z.T && c < best {
+			return c
+		}
+	}
+	return best
+}
+
+// tokens returns chunks lo to hi-1 of x [B, T, ...] in the dtype of the
+// arithmetic, padded with zeros to whole chunks: a padded token neither decays
+// (g = 0) nor writes (β = 0, k = 0) nor reads (q = 0).
+func (z geometry) tokens(x *tensor.Tensor, lo, hi int) *tensor.Tensor {
+	end := min(hi*z.C, z.T)
+	x = tensor.AsType(tensor.SliceAxis(x, 1, lo*z.C, end), z.dtype)
+	if pad := hi*z.C - end; pad > 0 {
+		widths := make([][2]int, x.NDim())
+		widths[1][1] = pad
+		x = tensor.Pad(x, widths, 0)
+	}
+	return x
+}
+
+// keyRows lays out tokens [B, n·C, Hk, K] as key rows.
+func (z geometry) keyRows(x *tensor.Tensor) *tensor.Tensor {
+	return tensor.Contiguous(tensor.Transpose(tensor.Reshape(x, z.B, -1, z.C, z.Hk, z.K), 1, 0, 3, 2, 4))
+}
+
+// fromKeyRows is the inverse of keyRows.
+func (z geometry) fromKeyRows(x *tensor.Tensor) *tensor.Tensor {
+	return tensor.Reshape(tensor.Transpose(x, 1, 0, 3, 2, 4), z.B, -1, z.Hk, z.K)
+}
+
+// valueRows views tokens [B, n·C, Hv, V] as value rows. It copies nothing, so
+// that the rows are dense only after an elementwise operation or Contiguous.
+func (z geometry) valueRows(x *tensor.Tensor) *tensor.Tensor {
+	return tensor.Transpose(tensor.Reshape(x, z.B, -1, z.C, z.Hk, z.R, z.V), 1, 0, 3, 4, 2, 5)
+}
+
+// gates lays out tokens [B, n·C, Hv] as gates.
+func (z geometry) gates(x *tensor.Tensor) *tensor.Tensor {
+	return tensor.Contiguous(tensor.Transpose(tensor.Reshape(x, z.B, -1, z.C, z.Hk, z.R), 1, 0, 3, 4, 2))
+}
+
+// fromGates is the inverse of gates.
+func (z geometry) fromGates(x *tensor.Tensor) *tensor.Tensor {
+	return tensor.Reshape(tensor.Transpose(x, 1, 0, 4, 2, 3), z.B, -1, z.Hk*z.R)
+}
+
+// state lays out a state [B, Hv, K, V] in the wide form; nil gives zeros, in the
+// scope of x.
+func (z geometry) state(h, x *tensor.Tensor) *tensor.Tensor {
+	if h == nil {
+		return tensor.BroadcastTo(z.constant(x, 0), z.B, z.Hk, z.K, z.R*z.V)
+	}
+	h = tensor.SwapAxes(tensor.Reshape(h, z.B, z.Hk, z.R, z.K, z.V), 2, 3)
+	return tensor.Reshape(h, z.B, z.Hk, z.K, z.R*z.V)
+}
+
+// fromState is the inverse of state.
+func (z geometry) fromState(s *tensor.Tensor) *tensor.Tensor {
+	s = tensor.SwapAxes(tensor.Reshape(s, z.B, z.Hk, z.K, z.R, z.V), 2, 3)
+	return tensor.Reshape(s, z.B, z.Hk*z.R, z.K, z.V)
+}
+
+// overValues repeats numbers of value heads [n, B, Hk, r] along the wide state's
+// columns, [n, B, Hk, 1, r·V].
+func (z geometry) overValues(x *tensor.Tensor) *tensor.Tensor {
+	n := x.Dim(0)
+	x = tensor.BroadcastTo(tensor.ExpandDims(x, 3, -1), n, z.B, z.Hk, 1, z.R, z.V)
+	return tensor.Reshape(x, n, z.B, z.Hk, 1, z.R*z.V)
+}
+
+// constant returns a number in the dtype of the arithmetic, in the scope of x.
+func (z geometry) constant(x *tensor.Tensor, v float64) *tensor.Tensor {
+	return tensor.AsType(tensor.Like(x, v), z.dtype)
+}
+
+// The functions below serve one chunk, without the axis of chunks.
+
+// byHead views wide rows [B, Hk, C, r·V] as value rows [B, Hk, r, C, V].
+func (z geometry) byHead(x *tensor.Tensor) *tensor.Tensor {
+	return tensor.SwapAxes(tensor.Reshape(x, z.B, z.Hk, z.C, z.R, z.V), 2, 3)
+}
+
+// wideScaled multiplies value rows [.., r, C, V] by f [.., r, C, 1] and returns
+// the wide rows [.., C, r·V].
+func (z geometry) wideScaled(f, x *tensor.Tensor) *tensor.Tensor {
+	y := tensor.Mul(tensor.SwapAxes(f, -3, -2), tensor.SwapAxes(x, -3, -2))
+	shape := y.Shape()
+	n := len(shape)
+	return tensor.Reshape(y, append(shape[:n-2], z.R*z.V)...)
+}
+
+// perHead sums wide columns [B, Hk, r·V] to value heads [B, Hk, r].
+func (z geometry) perHead(x *tensor.Tensor) *tensor.Tensor {
+	return tensor.Sum(tensor.Reshape(x, z.B, z.Hk, z.R, z.V), false, -1)
+}
+
+// overGroup sums square matrices [n, B, Hk, r, C, C] over the value heads of a
+// key head.
+func (z geometry) overGroup(x *tensor.Tensor) *tensor.Tensor {
+	if z.R == 1 {
+		return tensor.Squeeze(x, 3)
+	}
+	return tensor.Sum(x, false, 3)
+}
+
+// transposed returns the matrices' transposes.
+func transposed(x *tensor.Tensor) *tensor.Tensor { return tensor.SwapAxes(x, -1, -2) }
+
+// joined concatenates parts along an axis.
+func joined(axis int, parts []*tensor.Tensor) *tensor.Tensor {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return tensor.Concat(axis, parts...)
+}

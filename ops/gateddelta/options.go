@@ -1,0 +1,201 @@
+package gateddelta
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/tensor"
+)
+
+// Inputs are the operands of Apply. Hv is a multiple of Hk: r = Hv/Hk value
+// heads in a row share a key head.
+//
+// Q, K and V have one dtype. It is float16, bfloat16 or float32, then the other
+// inputs may be of any of these three but InitialState, which is float32; or it
+// is float64, then all are.
+type Inputs struct {
+	Q, K *autograd.Var // queries and keys [B, T, Hk, K]; keys should have unit length
+	V    *autograd.Var // values [B, T, Hv, V]
+
+	// LogDecay is g = log of the decay, [B, T, Hv], at most 0; -Inf forgets
+	// everything. nil means no decay, g = 0.
+	LogDecay *autograd.Var
+
+	// Beta is the writing strength β [B, T, Hv], between 0 and 1, or 2 to allow
+	// negative eigenvalues. nil means β = 1.
+	Beta *autograd.Var
+
+	// InitialState is the state before the first token, [B, Hv, K, V]. nil means
+	// zeros.
+	InitialState *autograd.Var
+}
+
+// Output is the result of Apply.
+type Output struct {
+	O          *autograd.Var // [B, T, Hv, V] of V's dtype
+	FinalState *autograd.Var // [B, Hv, K, V], float32 or float64; nil unless asked for
+}
+
+// Implementation names a way to compute the rule. All agree.
+type Implementation string
+
+const (
+	// Auto lets Apply choose, which it does by the length T alone.
+	Auto Implementation = "auto"
+
+	// Recurrent is the definition, token by token. Its graph and the memory of
+	// its backward pass grow by a state per token.
+	Recurrent Implementation = "recurrent"
+
+	// Chunk turns the recurrence within chunks of tokens into matrix products.
+	Chunk Implementation = "chunk"
+)
+
+// Options configure Apply. The zero value is a good choice.
+type Options struct {
+	// Scale multiplies the queries. 0 means K^-1/2.
+	Scale float64
+
+	// ChunkSize is the number of tokens in a chunk: 16, 32, 64 or 128. 0 chooses
+	// by the sizes of the inputs. Results differ by rounding only.
+	ChunkSize int
+
+	// Segment is the number of chunks to work on at a time; 0 chooses by the sizes
+	// of the inputs. It bounds the memory of the backward pass (see the package
+	// documentation) and does not change results by more than rounding.
+	Segment int
+
+	// Implementation is how to compute the rule; "" means Auto.
+	Implementation Implementation
+
+	// FinalState asks for the state after the last token.
+	FinalState bool
+}
+
+// chunkSizes are the lengths of chunks that there are, in rising order.
+var chunkSizes = []int{16, 32, 64, 128}
+
+// operands are the inputs' tensors in the order of the Function's operands.
+// Absent ones are nil.
+type operands struct {
+	q, k, v, g, β, h0 *tensor.Tensor
+}
+
+func (in Inputs) vars() []*autograd.Var {
+	return []*autograd.Var{in.Q, in.K, in.V, in.LogDecay, in.Beta, in.InitialState}
+}
+
+func operandsOf(ts []*tensor.Tensor) operands {
+	return operands{q: ts[0], k: ts[1], v: ts[2], g: ts[3], β: ts[4], h0: ts[5]}
+}
+
+func (in operands) list() []*tensor.Tensor {
+	return []*tensor.Tensor{in.q, in.k, in.v, in.g, in.β, in.h0}
+}
+
+// refuse panics with a programmer's mistake in the arguments of Apply.
+func refuse(shapes []*tensor.Tensor, format string, args ...any) {
+	panic(tensor.NewError("gateddelta.Apply", shapes, format, args...))
+}
+
+// geometryOf checks the inputs and options and returns the sizes to work with.
+func geometryOf(in operands, opt Options) geometry {
+	q, k, v := in.q, in.k, in.v
+	if q.NDim() != 4 || k.NDim() != 4 || v.NDim() != 4 {
+		refuse([]*tensor.Tensor{q, k, v}, "want Q, K [B, T, Hk, K] and V [B, T, Hv, V]")
+	}
+	if !slices.Equal(q.Shape(), k.Shape()) {
+		refuse([]*tensor.Tensor{q, k}, "Q and K must have one shape [B, T, Hk, K]")
+	}
+	if v.Dim(0) != q.Dim(0) || v.Dim(1) != q.Dim(1) {
+		refuse([]*tensor.Tensor{q, v}, "Q [B, T, Hk, K] and V [B, T, Hv, V] must agree in B and T")
+	}
+	if q.Size() == 0 || v.Size() == 0 {
+		refuse([]*tensor.Tensor{q, v}, "an axis of Q or V has length 0")
+	}
+	if v.Dim(2)%q.Dim(2) != 0 {
+		refuse([]*tensor.Tensor{q, v}, "V has %d heads, want a multiple of the %d heads of Q and K", v.Dim(2), q.Dim(2))
+	}
+	z := geometry{B: q.Dim(0), T: q.Dim(1), Hk: q.Dim(2), R: v.Dim(2) / q.Dim(2), K: q.Dim(3), V: v.Dim(3)}
+	wantShape("LogDecay", in.g, "[B, T, Hv]", v, z.B, z.T, z.Hk*z.R)
+	wantShape("Beta", in.β, "[B, T, Hv]", v, z.B, z.T, z.Hk*z.R)
+	wantShape("InitialState", in.h0, "[B, Hv, K, V]", v, z.B, z.Hk*z.R, z.K, z.V)
+	z.dtype = dtypeOf(in)
+
+	z.scale = opt.Scale
+	switch {
+	case z.scale == 0:
+		z.scale = 1 / math.Sqrt(float64(z.K))
+	case math.IsNaN(z.scale) || math.IsInf(z.scale, 0):
+		refuse(nil, "Scale is %v, want a finite number", opt.Scale)
+	}
+	switch {
+	case opt.ChunkSize == 0:
+		z.C = chooseChunk(z)
+	case slices.Contains(chunkSizes, opt.ChunkSize):
+		z.C = opt.ChunkSize
+	default:
+		refuse(nil, "ChunkSize is %d, want one of %v, or 0 to choose", opt.ChunkSize, chunkSizes)
+	}
+	z.N = (z.T + z.C - 1) / z.C
+	switch {
+	case opt.Segment < 0:
+		refuse(nil, "Segment is %d, want the number of chunks to work on at a time, or 0 to choose", opt.Segment)
+	case opt.Segment == 0:
+		z.L = z.segmentLength()
+	default:
+		z.L = min(opt.Segment, z.N)
+	}
+	return z
+}
+
+func wantShape(name string, x *tensor.Tensor, axes string, v *tensor.Tensor, want ...int) {
+	if x != nil && !slices.Equal(x.Shape(), want) {
+		refuse([]*tensor.Tensor{x, v}, "%s must be %s = %v for this V", name, axes, want)
+	}
+}
+
+// dtypeOf checks the inputs' dtypes and returns that of the arithmetic, which is
+// the state's, too.
+func dtypeOf(in operands) tensor.Dtype {
+	d := in.q.Dtype()
+	if in.k.Dtype() != d || in.v.Dtype() != d {
+		refuse([]*tensor.Tensor{in.q, in.k, in.v}, "Q, K and V must have one dtype, got %s, %s and %s", d, in.k.Dtype(), in.v.Dtype())
+	}
+	work := tensor.Float32
+	if d == tensor.Float64 {
+		work = tensor.Float64
+	}
+	for _, x := range []struct {
+		name string
+		t    *tensor.Tensor
+	}{{"Q", in.q}, {"LogDecay", in.g}, {"Beta", in.β}} {
+		if x.t == nil {
+			continue
+		}
+		if got := x.t.Dtype(); !got.IsFloat() || (got == tensor.Float64) != (work == tensor.Float64) {
+			refuse([]*tensor.Tensor{x.t}, "%s is %s, which does not go with Q of %s: want float64 for all or floats of at most 32 bits", x.name, got, d)
+		}
+	}
+	if in.h0 != nil && in.h0.Dtype() != work {
+		refuse([]*tensor.Tensor{in.h0}, "InitialState is %s, want %s", in.h0.Dtype(), work)
+	}
+	return work
+}
+
+// choose returns the implementation to use.
+func (opt Options) choose(z geometry) Implementation {
+	switch opt.Implementation {
+	case Recurrent, Chunk:
+		return opt.Implementation
+	case Auto, "":
+		if z.T <= recurrentUpTo {
+			return Recurrent
+		}
+		return Chunk
+	}
+	refuse(nil, "there is no implementation %q, want %q, %q or %q", opt.Implementation, Auto, Recurrent, Chunk)
+	panic(fmt.Sprintf("unreachable: %q", opt.Implementation))
+}
