@@ -27,5 +27,5 @@ func (e *Embedding) Forward(tape *autograd.Tape, ids *tensor.Tensor) *autograd.V
 // Logits uses the table as an output layer: it maps x [..., dim] to the dot
 // products with all vectors [..., vocab].
 func (e *Embedding) Logits(tape *autograd.Tape, x *autograd.Var) *autograd.Var {
-	return autograd.Apply(linear{}, x, tape.Param(e.Weight))[0]
+	return autograd.Apply(linear{}, x, tape.Param(e.Weight), nil)[0]
 }

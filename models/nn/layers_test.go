@@ -28,7 +28,7 @@ func TestGradients(t *testing.T) {
 	}) (any, layertest.Forward) {
 		return m, func(tape *autograd.Tape, in ...*autograd.Var) *autograd.Var { return m.Forward(tape, in[0]) }
 	}
-	norm, centred, gated := nn.NewRMSNorm(5, 1e-6), nn.NewZeroCentredRMSNorm(5, 1e-6), nn.NewGatedRMSNorm(5, 1e-6)
+	norm, centred, gated := nn.NewRMSNorm(5, 1e-6), nn.NewZeroCenteredRMSNorm(5, 1e-6), nn.NewGatedRMSNorm(5, 1e-6)
 	set(norm.Weight, 11)
 	set(centred.Weight, 12)
 	set(gated.Weight, 13)
@@ -99,7 +99,7 @@ func TestForwardValues(t *testing.T) {
 		}
 		return math.Sqrt(sum/d + 1e-6)
 	}
-	norm, centred, gated := nn.NewRMSNorm(d, 1e-6), nn.NewZeroCentredRMSNorm(d, 1e-6), nn.NewGatedRMSNorm(d, 1e-6)
+	norm, centred, gated := nn.NewRMSNorm(d, 1e-6), nn.NewZeroCenteredRMSNorm(d, 1e-6), nn.NewGatedRMSNorm(d, 1e-6)
 	conv, linear := nn.NewShortConv(tensor.Key(3), d, 4), nn.NewLinear(tensor.Key(4), d, 2, true)
 	set(norm.Weight, 5)
 	set(centred.Weight, 6)

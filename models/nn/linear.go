@@ -26,54 +26,53 @@ func NewLinear(key *tensor.Tensor, in, out int, bias bool) *Linear {
 
 // Forward maps x [..., in] to [..., out].
 func (l *Linear) Forward(tape *autograd.Tape, x *autograd.Var) *autograd.Var {
-	w := tape.Param(l.Weight)
-	if l.Bias == nil {
-		return autograd.Apply(linear{}, x, w)[0]
+	var bias *autograd.Var
+	if l.Bias != nil {
+		bias = tape.Param(l.Bias)
 	}
-	return autograd.Apply(linear{bias: true}, x, w, tape.Param(l.Bias))[0]
+	return autograd.Apply(linear{}, x, tape.Param(l.Weight), bias)[0]
 }
 
-// linear is the product of Linear as one op. All leading axes are one axis of
+// linear is y = x·wᵀ + b as one op; b may be nil. All leading axes are one axis of
 // rows for it, which makes each product a single matrix multiplication, and the
 // weight's gradient comes in the weight's own layout: with a transposed weight
 // and a general product it would come transposed, and slow the optimiser down.
-type linear struct{ bias bool }
+type linear struct{}
 
-func (linear) Name() string { return "nn.Linear" }
+func (linear) String() string { return "nn.Linear" }
 
-func (f linear) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
-	x, w := in[0], in[1]
+func (linear) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	x, w, b := in[0], in[1], in[2]
 	if x.NDim() == 0 || w.NDim() != 2 || x.Dim(-1) != w.Dim(1) {
 		panic(tensor.NewError("nn.Linear", []*tensor.Tensor{x, w}, "want x [..., in] and a weight [out, in]"))
 	}
 	ctx.Save(x, w)
+	rows, wt := tensor.Reshape(x, rowCount(x), w.Dim(1)), tensor.Transpose(w)
+	var y *tensor.Tensor
+	if b == nil {
+		y = tensor.MatMul(rows, wt)
+	} else {
+		y = tensor.AddMM(b, rows, wt, 1, 1)
+	}
 	shape := x.Shape()
 	shape[len(shape)-1] = w.Dim(0)
-	rows := tensor.Reshape(x, rowCount(x), w.Dim(1))
-	var y *tensor.Tensor
-	if f.bias {
-		y = tensor.AddMM(in[2], rows, tensor.Transpose(w), 1, 1)
-	} else {
-		y = tensor.MatMul(rows, tensor.Transpose(w))
-	}
 	return []*tensor.Tensor{tensor.Reshape(y, shape...)}
 }
 
-func (f linear) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+func (linear) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
 	x, w := ctx.Saved(0), ctx.Saved(1)
-	n := rowCount(x)
-	dy := tensor.Reshape(grad[0], n, w.Dim(0))
-	grads := make([]*tensor.Tensor, 2, 3) // x, w, bias
+	dy := tensor.Reshape(grad[0], rowCount(x), w.Dim(0))
+	out := make([]*tensor.Tensor, 3)
 	if ctx.Needs(0) {
-		grads[0] = tensor.Reshape(tensor.MatMul(dy, w), x.Shape()...)
+		out[0] = tensor.Reshape(tensor.MatMul(dy, w), x.Shape()...)
 	}
 	if ctx.Needs(1) {
-		grads[1] = tensor.MatMul(tensor.Transpose(dy), tensor.Reshape(x, n, w.Dim(1)))
+		out[1] = tensor.MatMul(tensor.Transpose(dy), tensor.Reshape(x, rowCount(x), w.Dim(1)))
 	}
-	if f.bias {
-		grads = append(grads, tensor.Sum(dy, false, 0))
+	if ctx.Needs(2) {
+		out[2] = tensor.Sum(dy, false, 0)
 	}
-	return grads
+	return out
 }
 
 // rowCount is the product of all axes but the last.

@@ -12,8 +12,8 @@ import (
 type RMSNorm struct {
 	Weight *autograd.Param `param:"weight"` // [dim]
 
-	eps         float64
-	zeroCentred bool
+	eps          float64
+	zeroCentered bool
 }
 
 // NewRMSNorm makes the plain form, with w = 1.
@@ -22,20 +22,19 @@ func NewRMSNorm(dim int, eps float64) *RMSNorm {
 	return &RMSNorm{Weight: constant("weight", 1, dim), eps: eps}
 }
 
-// NewZeroCentredRMSNorm makes the zero-centred form, with w = 0.
-func NewZeroCentredRMSNorm(dim int, eps float64) *RMSNorm {
-	checkSizes("nn.NewZeroCentredRMSNorm", dim)
-	return &RMSNorm{Weight: constant("weight", 0, dim), eps: eps, zeroCentred: true}
+// NewZeroCenteredRMSNorm makes the zero-centred form, with w = 0.
+func NewZeroCenteredRMSNorm(dim int, eps float64) *RMSNorm {
+	checkSizes("nn.NewZeroCenteredRMSNorm", dim)
+	return &RMSNorm{Weight: constant("weight", 0, dim), eps: eps, zeroCentered: true}
 }
 
 // Forward normalises x [..., dim].
 func (n *RMSNorm) Forward(tape *autograd.Tape, x *autograd.Var) *autograd.Var {
 	checkFeatures("nn.RMSNorm", x, n.Weight)
-	w := tape.Param(n.Weight)
-	if n.zeroCentred {
-		w = ops.AddScalar(w, 1)
+	if n.zeroCentered {
+		return ops.RMSNormZeroCentered(x, tape.Param(n.Weight), n.eps)
 	}
-	return ops.RMSNorm(x, w, n.eps)
+	return ops.RMSNorm(x, tape.Param(n.Weight), n.eps)
 }
 
 // GatedRMSNorm is a plain RMSNorm whose result passes a gate:
@@ -55,7 +54,7 @@ func NewGatedRMSNorm(dim int, eps float64) *GatedRMSNorm {
 // Forward normalises x [..., dim] and gates it with gate, of the same shape.
 func (n *GatedRMSNorm) Forward(tape *autograd.Tape, x, gate *autograd.Var) *autograd.Var {
 	checkFeatures("nn.GatedRMSNorm", x, n.Weight)
-	return ops.Mul(ops.RMSNorm(x, tape.Param(n.Weight), n.eps), ops.SiLU(gate))
+	return ops.GatedRMSNorm(x, gate, tape.Param(n.Weight), n.eps)
 }
 
 // checkFeatures panics unless x's last axis fits a weight [dim].

@@ -49,7 +49,7 @@ type Config struct {
 	NormEps       float64 `json:"norm_eps"`       // ε of all norms; default 1e-6
 	TieEmbeddings bool    `json:"tie_embeddings"` // the embedding is the output layer, too
 
-	ChunkSize      int                       `json:"chunk_size"`               // of the chunk implementation; default 64
+	ChunkSize      int                       `json:"chunk_size,omitempty"`     // of the chunk implementation; 0 lets the rule choose
 	Mixer          Mixer                     `json:"mixer"`                    // default MixerDelta
 	Layout         Layout                    `json:"layout"`                   // default LayoutQwen35
 	Implementation gateddelta.Implementation `json:"implementation,omitempty"` // of the rule; default gateddelta.Auto
@@ -89,7 +89,6 @@ func (c Config) WithDefaults() Config {
 	if c.NormEps == 0 {
 		c.NormEps = 1e-6
 	}
-	def(&c.ChunkSize, 64)
 	if c.Mixer == "" {
 		c.Mixer = MixerDelta
 	}
@@ -129,9 +128,9 @@ func (c Config) Validate() error {
 	}
 	check(c.NormEps > 0 && !math.IsInf(c.NormEps, 0), "norm_eps is %v, want a finite number above 0", c.NormEps)
 	switch c.ChunkSize {
-	case 16, 32, 64, 128:
+	case 0, 16, 32, 64, 128:
 	default:
-		check(false, "chunk_size is %d, want 16, 32, 64 or 128", c.ChunkSize)
+		check(false, "chunk_size is %d, want 16, 32, 64, 128, or 0 to choose", c.ChunkSize)
 	}
 	check(c.Mixer == MixerDelta || c.Mixer == MixerNone, "mixer is %q, want %q or %q", c.Mixer, MixerDelta, MixerNone)
 	check(c.Layout == LayoutQwen35 || c.Layout == LayoutQwen3Next, "layout is %q, want %q or %q", c.Layout, LayoutQwen35, LayoutQwen3Next)

@@ -17,15 +17,15 @@ func TestDefaults(t *testing.T) {
 	}{
 		{"empty", Config{}, Config{
 			Layers: 4, Hidden: 128, Vocab: 256, KeyHeads: 2, ValueHeads: 4, KeyDim: 32, ValueDim: 32, ConvWidth: 4,
-			Intermediate: 352, NormEps: 1e-6, ChunkSize: 64, Mixer: "delta", Layout: "qwen3_5", Implementation: "auto",
+			Intermediate: 352, NormEps: 1e-6, Mixer: "delta", Layout: "qwen3_5", Implementation: "auto",
 		}},
 		{"key heads only", Config{KeyHeads: 3}, Config{
 			Layers: 4, Hidden: 128, Vocab: 256, KeyHeads: 3, ValueHeads: 6, KeyDim: 32, ValueDim: 32, ConvWidth: 4,
-			Intermediate: 352, NormEps: 1e-6, ChunkSize: 64, Mixer: "delta", Layout: "qwen3_5", Implementation: "auto",
+			Intermediate: 352, NormEps: 1e-6, Mixer: "delta", Layout: "qwen3_5", Implementation: "auto",
 		}},
 		{"odd and small", Config{Layers: 1, Hidden: 24, ValueDim: 8, Mixer: MixerNone, TieEmbeddings: true}, Config{
 			Layers: 1, Hidden: 24, Vocab: 256, KeyHeads: 3, ValueHeads: 3, KeyDim: 32, ValueDim: 8, ConvWidth: 4,
-			Intermediate: 64, NormEps: 1e-6, TieEmbeddings: true, ChunkSize: 64, Mixer: "none", Layout: "qwen3_5", Implementation: "auto",
+			Intermediate: 64, NormEps: 1e-6, TieEmbeddings: true, Mixer: "none", Layout: "qwen3_5", Implementation: "auto",
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestValidateNamesEverything(t *testing.T) {
 	for _, want := range []string{
 		"layers is -1, want 1 to 4096", "hidden is 2097152", "vocab is -3", "conv_width is -4", "intermediate is -5",
 		"the heads are 2097152 and 12 wide", "value_heads is 3, want a multiple of key_heads, which is 2",
-		"norm_eps is NaN", "chunk_size is 63, want 16, 32, 64 or 128", `mixer is "soup", want "delta" or "none"`,
+		"norm_eps is NaN", "chunk_size is 63, want 16, 32, 64, 128, or 0 to choose", `mixer is "soup", want "delta" or "none"`,
 		`layout is "plain"`, `implementation is "magic"`,
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -47,7 +47,7 @@ func build(cfg Config, key *tensor.Tensor) *Model {
 	defer tensor.Free(keys...)
 	m := &Model{
 		Embedding: nn.NewEmbedding(keys[0], cfg.Vocab, cfg.Hidden),
-		Norm:      nn.NewZeroCentredRMSNorm(cfg.Hidden, cfg.NormEps),
+		Norm:      nn.NewZeroCenteredRMSNorm(cfg.Hidden, cfg.NormEps),
 		cfg:       cfg,
 	}
 	if !cfg.TieEmbeddings {
@@ -63,9 +63,9 @@ func newBlock(cfg Config, key *tensor.Tensor) *Block {
 	keys := tensor.Split(key, 2)
 	defer tensor.Free(keys...)
 	return &Block{
-		InputNorm: nn.NewZeroCentredRMSNorm(cfg.Hidden, cfg.NormEps),
+		InputNorm: nn.NewZeroCenteredRMSNorm(cfg.Hidden, cfg.NormEps),
 		Mixer:     newGatedDeltaNet(cfg, keys[0]),
-		MLPNorm:   nn.NewZeroCentredRMSNorm(cfg.Hidden, cfg.NormEps),
+		MLPNorm:   nn.NewZeroCenteredRMSNorm(cfg.Hidden, cfg.NormEps),
 		MLP:       nn.NewSwiGLU(keys[1], cfg.Hidden, cfg.Intermediate),
 	}
 }

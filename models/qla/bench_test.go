@@ -1,0 +1,48 @@
+package qla
+
+import (
+	"testing"
+
+	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/ops"
+	"github.com/deltatape/deltatape/tensor"
+)
+
+// BenchmarkTrainingStep runs loss and gradients of the default model.
+func BenchmarkTrainingStep(b *testing.B) {
+	for _, mixer := range []Mixer{MixerDelta, MixerNone} {
+		b.Run(string(mixer), func(b *testing.B) {
+			const rows, length = 8, 128
+			m := newModel(b, Config{Mixer: mixer}, 1)
+			ids := tokens(256, rows, length)
+			step := func() {
+				tape := autograd.NewTape()
+				defer tape.Close()
+				loss := ops.CrossEntropy(m.Forward(tape, ids), ids)
+				grads, err := tape.Backward(loss)
+				if err != nil {
+					b.Fatal(err)
+				}
+				results := []*tensor.Tensor{loss.Value()}
+				for _, p := range m.Params() {
+					if g := grads.OfParam(p); g != nil {
+						results = append(results, g)
+					}
+				}
+				tape.Keep(results...)
+				tape.Close()
+				if err := tensor.Eval(results...); err != nil {
+					b.Fatal(err)
+				}
+				tensor.Free(results...)
+			}
+			step()
+			tensor.ResetPeakMemory()
+			for b.Loop() {
+				step()
+			}
+			b.ReportMetric(float64(rows*length)*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
+			b.ReportMetric(float64(tensor.Memory().Peak)/(1<<20), "peak-MiB")
+		})
+	}
+}
