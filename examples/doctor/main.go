@@ -1,0 +1,146 @@
+// Doctor prints what deltatape finds on this machine, and for everything that
+// is wrong the line that mends it.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/pkg/errors"
+
+	"github.com/deltatape/deltatape/tensor"
+	"github.com/deltatape/deltatape/train/report"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+const about = `Doctor prints the versions of MLX and mlx-c, the device, the BLAS and its
+speed, and memory. It exits with 1 if something is wrong, and then says what
+mends it.
+
+Usage: doctor [-device cpu|gpu]
+
+`
+
+// slowBLAS is the speed in GFLOP/s below which a BLAS is the reference one.
+const slowBLAS = 15
+
+func run(args []string, out, errOut io.Writer) int {
+	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
+	flags.SetOutput(errOut)
+	flags.Usage = func() { fmt.Fprint(errOut, about); flags.PrintDefaults() }
+	device := flags.String("device", "", "device to examine: cpu or gpu (default: the GPU if there is one)")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	case flags.NArg() > 0:
+		fmt.Fprintf(errOut, "doctor: unexpected argument %q\n", flags.Arg(0))
+		return 2
+	}
+	healthy, err := examine(out, *device)
+	if err != nil {
+		fmt.Fprintf(errOut, "doctor: %v\n", err)
+		return 1
+	}
+	if !healthy {
+		return 1
+	}
+	fmt.Fprintln(out, "all is well")
+	return 0
+}
+
+// examine prints the findings and reports whether all is well.
+func examine(out io.Writer, device string) (bool, error) {
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(out, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("go", "%s %s/%s, %d processors", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	v, err := tensor.Versions()
+	if err != nil {
+		return false, err
+	}
+	line("mlx", "%s", v.MLX)
+	line("mlx-c", "%s", known(v.MLXC))
+	line("backend", "%s", known(v.Backend))
+	line("library", "%s", v.Path)
+	if device != "" {
+		d, err := tensor.ParseDevice(device)
+		if err != nil {
+			return false, err
+		}
+		if err := tensor.SetDevice(d); err != nil {
+			return false, err
+		}
+	}
+	line("device", "%s", tensor.DefaultDevice())
+	if err := addition(); err != nil {
+		return false, err
+	}
+	speed, err := matmulSpeed()
+	if err != nil {
+		return false, err
+	}
+	healthy := true
+	if tensor.DefaultDevice() == tensor.CPU {
+		line("blas", "%s, %.0f GFLOP/s (float32, 256 products of 64x64x64)", known(v.BLAS), speed)
+		if speed < slowBLAS {
+			healthy = false
+			line("", "slow: this is the speed of a reference BLAS. Mend it: rm -f .deps && make setup")
+		}
+	} else {
+		line("matmul", "%.0f GFLOP/s (float32, 256 products of 64x64x64)", speed)
+	}
+	m := tensor.Memory()
+	line("memory", "%s in use, %s at most, %s kept for later", report.Bytes(m.Active), report.Bytes(m.Peak), report.Bytes(m.Cache))
+	return healthy, nil
+}
+
+func known(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}
+
+// addition checks that the device computes at all, and computes right.
+func addition() error {
+	s := tensor.NewScope()
+	defer s.Close()
+	x := s.Use(tensor.Arange(0, 1000, 1, tensor.Float32))
+	sum, err := tensor.Item[float32](tensor.Sum(tensor.Add(x, x), false))
+	if err != nil {
+		return errors.Wrap(err, "a sum on the device")
+	}
+	if sum != 999000 {
+		return errors.Errorf("the device computes wrong: the sum is %v, want 999000", sum)
+	}
+	return nil
+}
+
+// matmulSpeed measures batched products, the shape of chunked linear attention.
+func matmulSpeed() (float64, error) {
+	const batch, n, repeats = 256, 64, 10
+	s := tensor.NewScope()
+	defer s.Close()
+	x := s.Use(tensor.Normal(tensor.Key(0), batch, n, n))
+	if err := tensor.Eval(x); err != nil {
+		return 0, err
+	}
+	best := time.Duration(0)
+	for range repeats {
+		start := time.Now()
+		if err := tensor.Eval(tensor.MatMul(x, x)); err != nil {
+			return 0, err
+		}
+		if took := time.Since(start); best == 0 || took < best {
+			best = took
+		}
+	}
+	return 2 * batch * n * n * n / best.Seconds() / 1e9, nil
+}

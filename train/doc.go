@@ -1,0 +1,28 @@
+// Package train trains language models: the loop, AdamW, learning-rate
+// schedules, clipping by global norm, evaluation and checkpoints of weights.
+//
+// # Overview
+//
+// Run takes a model, a stream of batches and a Config:
+//
+//	sampler, err := data.NewSampler(text, 16, 128, seed)
+//	...
+//	err = train.Run(ctx, train.Config{Steps: 600, LearningRate: 3e-3}, model, sampler)
+//
+// One step computes the mean cross-entropy over a batch, its gradients on a
+// tape, clips them, updates the parameters, closes the tape, and only then
+// evaluates: so nothing but what the step needs is in memory.
+//
+// # Lifetime
+//
+// Users free nothing. The loop replaces the values of the model's parameters;
+// a tensor that was read from a parameter before is closed then. Parameters and
+// moments are updated in place in MLX's memory.
+//
+// # Errors
+//
+// Bad settings are refused before the first step, all of them in one error. A
+// loss that is not finite ends the run with an error and leaves the last saved
+// checkpoint alone. A cancelled context ends the run after the step that is
+// under way; the weights are saved and the error wraps the context's.
+package train

@@ -1,0 +1,214 @@
+package train
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/pkg/errors"
+
+	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/ops"
+	"github.com/deltatape/deltatape/tensor"
+	"github.com/deltatape/deltatape/train/data"
+)
+
+// Model is a language model that Run can train.
+type Model interface {
+	// Forward returns logits [B, T, vocabulary] for token ids [B, T].
+	Forward(tape *autograd.Tape, ids *tensor.Tensor) *autograd.Var
+	// Params yields the parameters with their names, in a fixed order.
+	Params() iter.Seq2[string, *autograd.Param]
+}
+
+// Data is a stream of batches, such as *data.Sampler.
+type Data interface {
+	All() iter.Seq2[data.Batch, error]
+}
+
+// ErrNotFinite is wrapped by the error of a run whose loss or gradient is NaN
+// or infinite.
+var ErrNotFinite = errors.New("not a finite number")
+
+// Run trains a model. It returns nil after cfg.Steps steps; the context's
+// error, wrapped, if it ended before; and an error for bad settings, data that
+// fail or end early, and numbers that are not finite.
+func Run(ctx context.Context, cfg Config, model Model, batches Data) error {
+	return errors.WithMessage(run(ctx, cfg, model, batches), "train.Run")
+}
+
+func run(ctx context.Context, cfg Config, model Model, batches Data) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	cfg = cfg.withDefaults()
+	r, err := newRunner(cfg, model)
+	if err != nil {
+		return err
+	}
+	defer r.adam.Close()
+	weights, err := newCheckpoint(cfg.Checkpoint, model)
+	if err != nil {
+		return err
+	}
+	done := 0
+	for batch, err := range batches.All() {
+		if ctx.Err() != nil { // since the last step, or before the first
+			break
+		}
+		if err != nil {
+			return errors.Wrapf(err, "data for step %d", done+1)
+		}
+		result, err := r.step(done, batch)
+		if err != nil {
+			return errors.WithMessagef(err, "step %d", done+1)
+		}
+		done++
+		if cfg.OnStep != nil {
+			cfg.OnStep(result)
+		}
+		if done == cfg.Steps {
+			return weights.save()
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if cfg.CheckpointEvery > 0 && done%cfg.CheckpointEvery == 0 {
+			if err := weights.save(); err != nil {
+				return err
+			}
+		}
+	}
+	if ctx.Err() == nil {
+		return errors.Errorf("the data ended after %d of %d steps", done, cfg.Steps)
+	}
+	if done > 0 { // else an earlier checkpoint is worth more than what is here
+		if err := weights.save(); err != nil {
+			return err
+		}
+	}
+	return errors.Wrapf(ctx.Err(), "stopped after %d of %d steps", done, cfg.Steps)
+}
+
+// runner is the state of a run.
+type runner struct {
+	cfg    Config
+	model  Model
+	adam   *AdamW
+	names  []string
+	params []*autograd.Param
+}
+
+func newRunner(cfg Config, model Model) (*runner, error) {
+	r := &runner{cfg: cfg, model: model, adam: newAdamW(cfg)}
+	for name, p := range model.Params() {
+		if p.Trainable() && !slices.Contains(r.params, p) {
+			r.names, r.params = append(r.names, name), append(r.params, p)
+		}
+	}
+	if len(r.params) == 0 {
+		return nil, errors.New("the model has no trainable parameters")
+	}
+	return r, nil
+}
+
+// step does one step, counted from 0.
+func (r *runner) step(step int, batch data.Batch) (StepResult, error) {
+	tensor.ResetPeakMemory()
+	rate := r.cfg.Schedule(step)
+	if !finite(rate) || rate < 0 {
+		return StepResult{}, errors.Errorf("the schedule gives the learning rate %v, want a finite number, 0 or more", rate)
+	}
+	loss, norm, err := r.build(batch, rate)
+	if err != nil {
+		return StepResult{}, err
+	}
+	defer tensor.Free(loss, norm)
+	outputs := append(r.adam.State(), loss, norm)
+	for _, p := range r.params {
+		outputs = append(outputs, p.Value())
+	}
+	if err := tensor.Eval(outputs...); err != nil {
+		return StepResult{}, err
+	}
+	result := StepResult{Step: step + 1, LearningRate: rate, Tokens: len(batch.Tokens), PeakMemory: tensor.Memory().Peak}
+	if result.Loss, err = number(loss); err != nil {
+		return result, err
+	}
+	if result.GradNorm, err = number(norm); err != nil {
+		return result, err
+	}
+	if !finite(result.Loss) || !finite(result.GradNorm) {
+		return result, errors.Wrapf(ErrNotFinite, "the loss is %v, the norm of its gradient %v", result.Loss, result.GradNorm)
+	}
+	return result, nil
+}
+
+// build makes the graph of a step and closes its tape, so that only the loss,
+// the norm, the parameters and the moments are open when it is evaluated.
+func (r *runner) build(batch data.Batch, rate float64) (loss, norm *tensor.Tensor, err error) {
+	tape := autograd.NewTape()
+	defer tape.Close()
+	var l *autograd.Var
+	if err := tensor.Try(func() { l = batchLoss(tape, r.model, batch) }); err != nil {
+		return nil, nil, err
+	}
+	grads, err := tape.Backward(l)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := r.inOrder(grads)
+	if err != nil {
+		return nil, nil, err
+	}
+	loss, norm = l.Value(), GlobalNorm(list)
+	tape.Keep(loss, norm)
+	if r.cfg.ClipNorm > 0 {
+		list = Clip(list, norm, r.cfg.ClipNorm)
+	}
+	for i, p := range r.params {
+		r.adam.Update(r.names[i], p, list[i], rate)
+	}
+	return loss, norm, nil
+}
+
+// inOrder lists the gradients of the trained parameters.
+func (r *runner) inOrder(grads *autograd.Gradients) ([]*tensor.Tensor, error) {
+	list := make([]*tensor.Tensor, len(r.params))
+	var unused []string
+	for i, p := range r.params {
+		if list[i] = grads.OfParam(p); list[i] == nil {
+			unused = append(unused, r.names[i])
+		}
+	}
+	if unused != nil {
+		return nil, errors.Errorf("the loss does not depend on the parameters %s; make them not trainable", strings.Join(unused, ", "))
+	}
+	return list, nil
+}
+
+// batchLoss is the mean cross-entropy of a batch in nats per token. It panics
+// with *tensor.Error for a batch that is none.
+func batchLoss(tape *autograd.Tape, model Model, b data.Batch) *autograd.Var {
+	if b.Rows < 1 || b.Length < 1 {
+		panic(tensor.NewError("train", nil, "want a batch of one token or more, got %d rows of %d", b.Rows, b.Length))
+	}
+	return ops.CrossEntropy(model.Forward(tape, input(tape, b.Tokens, b)), input(tape, b.Targets, b))
+}
+
+// input returns token ids as a tensor of the tape.
+func input(tape *autograd.Tape, ids []int32, b data.Batch) *tensor.Tensor {
+	t := tensor.FromSlice(ids, b.Rows, b.Length)
+	defer tensor.Free(t)
+	return tape.Const(t).Value()
+}
+
+// number reads a tensor of one element.
+func number(t *tensor.Tensor) (float64, error) {
+	if t.Dtype() == tensor.Float64 {
+		return tensor.Item[float64](t)
+	}
+	v, err := tensor.Item[float32](t)
+	return float64(v), err
+}
