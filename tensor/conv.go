@@ -1,6 +1,10 @@
 package tensor
 
-import "github.com/deltatape/deltatape/internal/mlxc"
+import (
+	"math"
+
+	"github.com/deltatape/deltatape/internal/mlxc"
+)
 
 // Conv1D returns the cross-correlation of x [N, L, Cin] with w [Cout, W,
 // Cin/groups], a tensor [N, L', Cout]. Zeros pad both ends of L, padding many.
@@ -12,8 +16,8 @@ func Conv1D(x, w *Tensor, stride, padding, dilation, groups int) *Tensor {
 	if x.NDim() != 3 || w.NDim() != 3 {
 		bad("want x [N, L, Cin] and w [Cout, W, Cin/groups]")
 	}
-	if stride < 1 || dilation < 1 || padding < 0 || groups < 1 {
-		bad("want stride, dilation and groups >= 1 and padding >= 0, got %d, %d, %d and %d", stride, dilation, groups, padding)
+	if min(stride, dilation, groups) < 1 || padding < 0 || max(stride, dilation, padding, groups) > math.MaxInt32 {
+		bad("want stride, dilation and groups from 1 and padding from 0 to %d, got %d, %d, %d and %d", math.MaxInt32, stride, dilation, groups, padding)
 	}
 	if !x.dtype.IsFloat() || !w.dtype.IsFloat() {
 		bad("want floating-point operands, got %s and %s", x.dtype, w.dtype)

@@ -14,7 +14,7 @@ func Zeros(d Dtype, shape ...int) *Tensor { return Full(0, d, shape...) }
 // Ones makes a tensor of ones.
 func Ones(d Dtype, shape ...int) *Tensor { return Full(1, d, shape...) }
 
-// Full makes a tensor whose elements are all v.
+// Full makes a tensor whose elements are all v, which must be a value of d.
 func Full(v float64, d Dtype, shape ...int) *Tensor { return full("Full", nil, v, d, shape) }
 
 // ZerosLike returns zeros of x's shape and dtype.
@@ -32,12 +32,18 @@ func FullLike(x *Tensor, v float64) *Tensor {
 // Like returns v as a tensor without axes of x's dtype, in x's scope.
 func Like(x *Tensor, v float64) *Tensor {
 	x.handle("Like")
-	return scalarIn(x.scope, x.dtype, v)
+	return scalarIn("Like", x.scope, x.dtype, v)
 }
 
-func scalarIn(s *Scope, d Dtype, v float64) *Tensor {
+func scalarIn(op string, s *Scope, d Dtype, v float64) *Tensor {
+	if !d.valid() {
+		panic(NewError("tensor."+op, nil, "unsupported dtype %d", d))
+	}
+	if !d.holds(v) {
+		panic(NewError("tensor."+op, nil, "%v is not a value of %s", v, d))
+	}
 	b := scalarBytes(d, v)
-	t := fromBytes("Like", unsafe.Pointer(&b[0]), d, nil, s)
+	t := fromBytes(op, unsafe.Pointer(&b[0]), d, nil, s)
 	runtime.KeepAlive(&b)
 	return t
 }
@@ -45,12 +51,9 @@ func scalarIn(s *Scope, d Dtype, v float64) *Tensor {
 // full broadcasts one element lazily, so that a constant costs no memory.
 func full(op string, s *Scope, v float64, d Dtype, shape []int) *Tensor {
 	checkShape(op, shape)
-	if !d.valid() {
-		panic(NewError("tensor."+op, nil, "unsupported dtype %d", d))
-	}
 	inner := NewScope()
 	defer inner.Close()
-	one := scalarIn(inner, d, v)
+	one := scalarIn(op, inner, d, v)
 	m, err := mlxc.BroadcastTo(deviceFor(d), one.h, int32s(shape))
 	if err != nil {
 		raise(op, err)
@@ -59,39 +62,77 @@ func full(op string, s *Scope, v float64, d Dtype, shape []int) *Tensor {
 	if d.IsInteger() {
 		t.bounds = &bounds{int64(v), int64(v)}
 	}
-	return t
+	return t.fitting(op)
 }
 
-// Arange returns the numbers from start up to but without stop, in steps.
+// Arange returns the numbers start, start+step, and so on up to but without
+// stop. Numbers of an integer type must be values of it.
 func Arange(start, stop, step float64, d Dtype) *Tensor {
-	if !(step != 0) || math.IsNaN(start+stop+step) || math.IsInf(start+stop+step, 0) {
-		panic(NewError("tensor.Arange", nil, "want finite numbers and a step that is not 0, got start %v, stop %v, step %v", start, stop, step))
+	bad := func(format string, args ...any) {
+		panic(NewError("tensor.Arange", nil, format, args...))
+	}
+	n := math.Ceil((stop - start) / step)
+	if math.IsNaN(n) || math.IsInf(n, 0) || math.IsInf(step, 0) {
+		bad("want finite numbers and a step that is not 0, got start %v, stop %v, step %v", start, stop, step)
+	}
+	n = max(n, 0)
+	if n > math.MaxInt32 {
+		bad("want at most %d numbers, got %v", math.MaxInt32, n)
+	}
+	switch last := start + step*max(n-1, 0); {
+	case d.IsFloat():
+		return arangeFloat(start, step, int(n), d)
+	case !d.IsInteger():
+		bad("want a number type, got %s", d)
+	case !d.holds(start) || !d.holds(last) || step != math.Trunc(step):
+		bad("the numbers from %v to %v in steps of %v are not values of %s", start, last, step, d)
 	}
 	m, err := mlxc.Arange(deviceFor(d), start, stop, step, mlxc.Dtype(d))
 	if err != nil {
 		raise("Arange", err)
 	}
 	t := wrap(nil, &m)
-	if d.IsInteger() {
-		t.bounds = &bounds{int64(min(start, stop)), int64(max(start, stop))}
-		if step > 0 {
-			t.bounds.high-- // stop is left out
-		} else {
-			t.bounds.low++
-		}
-		if t.Size() == 0 {
-			t.bounds = &bounds{}
-		}
+	t.bounds = &bounds{}
+	if n > 0 {
+		last := start + step*(n-1)
+		t.bounds = &bounds{int64(min(start, last)), int64(max(start, last))}
 	}
-	return t
+	return t.fitting("Arange")
+}
+
+// arangeFloat multiplies counts; the engine adds up steps, with an error that
+// grows.
+func arangeFloat(start, step float64, n int, d Dtype) *Tensor {
+	s := NewScope()
+	defer s.Close()
+	work := d
+	if d.Size() < 4 { // 16 bits can't count far
+		work = Float32
+	}
+	x := AsType(s.Use(Arange(0, float64(n), 1, Int32)), work)
+	if step != 1 {
+		x = MulScalar(x, step)
+	}
+	if start != 0 {
+		x = AddScalar(x, start)
+	}
+	if work != d {
+		x = AsType(x, d)
+	}
+	x.moveTo(nil)
+	return x
 }
 
 // Eye returns an n by m matrix with ones on diagonal k.
 func Eye(n, m, k int, d Dtype) *Tensor {
 	checkShape("Eye", []int{n, m})
-	r, err := mlxc.Eye(deviceFor(d), n, m, k, mlxc.Dtype(d))
+	r, err := mlxc.Eye(deviceFor(d), n, m, clampInt32(k), mlxc.Dtype(d))
 	if err != nil {
 		raise("Eye", err)
 	}
-	return wrap(nil, &r)
+	return wrap(nil, &r).fitting("Eye")
 }
+
+// clampInt32 limits a number, whose size beyond 32 bits does not matter, to what
+// the engine takes.
+func clampInt32(k int) int { return min(max(k, math.MinInt32), math.MaxInt32) }

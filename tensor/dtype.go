@@ -1,6 +1,10 @@
 package tensor
 
-import "github.com/deltatape/deltatape/internal/mlxc"
+import (
+	"math"
+
+	"github.com/deltatape/deltatape/internal/mlxc"
+)
 
 // Dtype is the type of a tensor's elements.
 type Dtype uint8
@@ -52,6 +56,34 @@ func (d Dtype) Size() int {
 // IsFloat reports whether d is one of the four floating-point types.
 func (d Dtype) IsFloat() bool {
 	return d == Float16 || d == Float32 || d == Float64 || d == BFloat16
+}
+
+// floating is the type that functions of real numbers give for d.
+func floating(d Dtype) Dtype {
+	if d.IsFloat() {
+		return d
+	}
+	return Float32
+}
+
+// signed reports whether d has negative values.
+func (d Dtype) signed() bool { return d.IsFloat() || d >= Int8 && d <= Int64 }
+
+// holds reports whether v, which floating-point types round, is a value of d.
+func (d Dtype) holds(v float64) bool {
+	switch {
+	case d.IsFloat():
+		return true
+	case d == Bool:
+		return v == v
+	}
+	bits := 8 * d.Size()
+	low, high := 0.0, math.Ldexp(1, bits)
+	if d.signed() {
+		high = math.Ldexp(1, bits-1)
+		low = -high
+	}
+	return v == math.Trunc(v) && v >= low && v < high
 }
 
 // IsInteger reports whether d is a signed or unsigned integer type.

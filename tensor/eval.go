@@ -1,7 +1,6 @@
 package tensor
 
 import (
-	"fmt"
 	"runtime"
 
 	"github.com/pkg/errors"
@@ -30,13 +29,17 @@ func eval(op string, ts []*Tensor, async bool) error {
 			return errors.Errorf("tensor.%s: tensor %d is nil", op, i)
 		case t.Closed():
 			return errors.WithStack(t.closedError(op))
-		case t.failed != nil:
-			return errors.Wrapf(t.failed, "tensor.%s: an evaluation failed before", op)
+		}
+		if f := t.failed.Load(); f != nil {
+			return errors.Wrapf(f.err, "tensor.%s: an evaluation failed before", op)
 		}
 		list = append(list, t.h)
 	}
 	if len(list) == 0 {
 		return nil
+	}
+	if mlxc.Tracing() {
+		return errors.Errorf("tensor.%s: inside a function that is traced for VJP or Compile nothing can be evaluated", op)
 	}
 	relievePressure()
 	err := withinLimit(ts)
@@ -48,17 +51,10 @@ func eval(op string, ts []*Tensor, async bool) error {
 			// The engine calls arrays of a failed evaluation done: what they
 			// hold is garbage.
 			for _, t := range ts {
-				t.failed = err
+				t.failed.Store(&evalFailure{err})
 			}
 		}
 	}
 	runtime.KeepAlive(ts)
 	return errors.Wrap(err, "tensor."+op)
-}
-
-// MemoryError says that the limit of SetMemoryLimit was or would be passed.
-type MemoryError struct{ Need, Limit int64 }
-
-func (e *MemoryError) Error() string {
-	return fmt.Sprintf("memory limit: %d bytes are needed, the limit is %d", e.Need, e.Limit)
 }

@@ -109,15 +109,15 @@ func limits[T uint8 | uint16 | uint32 | int8 | int16 | int32 | int64](list []T) 
 
 // checkShape refuses lengths that MLX can't hold.
 func checkShape(op string, shape []int) {
-	n := 1
+	n := 1.0
 	for _, d := range shape {
 		if d < 0 || d > math.MaxInt32 {
 			panic(NewError("tensor."+op, nil, "a length in the shape %v is not between 0 and %d", shape, math.MaxInt32))
 		}
-		if d != 0 && n > math.MaxInt/d {
-			panic(NewError("tensor."+op, nil, "the shape %v has too many elements", shape))
-		}
-		n *= d
+		n *= float64(d)
+	}
+	if n >= math.MaxInt {
+		panic(NewError("tensor."+op, nil, "the shape %v has too many elements", shape))
 	}
 }
 
@@ -138,6 +138,9 @@ func Data[T Element](t *Tensor) ([]T, error) {
 // Item evaluates a tensor of one element and returns it; T is as for Data.
 func Item[T Element](t *Tensor) (T, error) {
 	var zero T
+	if t == nil {
+		return zero, errors.New("tensor.Item: the tensor is nil")
+	}
 	if t.Size() != 1 {
 		return zero, errors.Errorf("tensor.Item: want a tensor of one element, got shape %v", t.shape)
 	}

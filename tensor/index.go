@@ -53,6 +53,7 @@ func clipIndex(i, n int) int {
 
 // SliceAxis returns x[start:stop] along one axis.
 func SliceAxis(x *Tensor, axis, start, stop int) *Tensor {
+	x.handle("SliceAxis")
 	a := x.axis("SliceAxis", axis)
 	lo, hi := make([]int, x.NDim()), x.Shape()
 	lo[a], hi[a] = clipIndex(start, x.shape[a]), clipIndex(stop, x.shape[a])

@@ -51,6 +51,9 @@ func Load(path string) (map[string]*Tensor, map[string]string, error) {
 		}
 		t := wrap(nil, &made[0])
 		made = made[1:]
+		if float64(info.Size) > largest() {
+			return nil, nil, errors.Errorf("tensor.Load: %s: tensor %q takes %d bytes, more than this machine's memory", path, info.Name, info.Size)
+		}
 		if t.dtype != d { // float64 came as int64 of the same bits
 			m, err := mlxc.View(mlxc.CPU, t.h, mlxc.Dtype(d))
 			if err != nil {

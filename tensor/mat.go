@@ -20,6 +20,9 @@ func FromMat(m mat.Matrix) *Tensor {
 // ToMat evaluates a tensor of two axes and copies it into a gonum matrix. A
 // matrix of gonum has no axis of length 0.
 func ToMat(t *Tensor) (*mat.Dense, error) {
+	if t == nil {
+		return nil, errors.New("tensor.ToMat: the tensor is nil")
+	}
 	if t.NDim() != 2 || t.Size() == 0 {
 		return nil, errors.Errorf("tensor.ToMat: want two axes of length 1 or more, got shape %v", t.shape)
 	}

@@ -1,6 +1,10 @@
 package tensor
 
-import "github.com/deltatape/deltatape/internal/mlxc"
+import (
+	"math"
+
+	"github.com/deltatape/deltatape/internal/mlxc"
+)
 
 // MatMul returns the matrix product over the last two axes, [..., N, M] x
 // [..., M, P]; leading axes broadcast. An operand with one axis is a row on the
@@ -36,12 +40,19 @@ func checkMatMul(op string, a, b *Tensor) {
 // AddMM returns alpha·(a x b) + beta·c, where c broadcasts to the product.
 func AddMM(c, a, b *Tensor, alpha, beta float64) *Tensor {
 	checkMatMul("AddMM", a, b)
-	m, err := mlxc.Addmm(deviceOfAll(c, a, b), c.handle("AddMM"), a.h, b.h, float32(alpha), float32(beta))
+	hc := c.handle("AddMM")
+	double := c.dtype == Float64 || a.dtype == Float64 || b.dtype == Float64
+	if double && (float64(float32(alpha)) != alpha || float64(float32(beta)) != beta) {
+		product := MatMul(AsType(a, Float64), AsType(b, Float64)) // the engine scales by float32
+		return Add(MulScalar(product, alpha), MulScalar(BroadcastTo(AsType(c, Float64), product.shape...), beta))
+	}
+	m, err := mlxc.Addmm(deviceOfAll(c, a, b), hc, a.h, b.h, float32(alpha), float32(beta))
 	return madeOf("AddMM", &m, err, c, a, b)
 }
 
 // TriInv returns the inverses of triangular matrices [..., N, N], on the CPU.
-// Elements of the other triangle are not read; float32 and float64 only.
+// Elements of the other triangle are not read; float32 and float64 only. A
+// matrix with a zero on its diagonal makes the evaluation fail.
 func TriInv(a *Tensor, upper bool) *Tensor {
 	h := a.handle("TriInv")
 	if n := a.NDim(); n < 2 || a.shape[n-1] != a.shape[n-2] {
@@ -50,6 +61,23 @@ func TriInv(a *Tensor, upper bool) *Tensor {
 	if a.dtype != Float32 && a.dtype != Float64 {
 		panic(NewError("tensor.TriInv", []*Tensor{a}, "want float32 or float64, got %s", a.dtype))
 	}
+	if a.Size() == 0 { // LAPACK wants a matrix
+		return Contiguous(a)
+	}
 	m, err := mlxc.LinalgTriInv(mlxc.CPU, h, upper)
-	return made("TriInv", &m, err, a)
+	return Add(made("TriInv", &m, err, a), singular(a))
+}
+
+// singular is NaN for each triangular matrix with a zero on its diagonal and 0
+// for the others, [..., 1, 1]. The engine reports such a matrix once, to one
+// evaluation; what else uses the inverse would take it for zeros.
+func singular(a *Tensor) *Tensor {
+	lead, n := a.shape[:a.NDim()-2], a.shape[a.NDim()-1]
+	batch := product(lead)
+	dense := Contiguous(a)
+	m, err := mlxc.AsStrided(mlxc.CPU, dense.h, int32s([]int{batch, n}), []int64{int64(n) * int64(n), int64(n) + 1}, 0)
+	diagonal := made("TriInv", &m, err, dense)
+	zero := Like(a, 0)
+	bad := Where(Any(Equal(diagonal, zero), false, 1), Like(a, math.NaN()), zero)
+	return Reshape(bad, append(append(make([]int, 0, a.NDim()), lead...), 1, 1)...)
 }

@@ -1,9 +1,10 @@
 package tensor
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/pkg/errors"
 
@@ -20,11 +21,19 @@ func Memory() MemoryStats {
 	if err != nil {
 		return MemoryStats{}
 	}
+	limit.Lock()
+	defer limit.Unlock()
+	m.Peak = max(m.Peak, limit.peak)
 	return MemoryStats(m)
 }
 
 // ResetPeakMemory makes Memory().Peak start again from what is in use.
-func ResetPeakMemory() { _ = mlxc.ResetPeakMemory() }
+func ResetPeakMemory() {
+	limit.Lock()
+	defer limit.Unlock()
+	limit.peak = 0
+	_ = mlxc.ResetPeakMemory()
+}
 
 // ClearCache gives memory that the allocator keeps for later back to the
 // system.
@@ -38,53 +47,84 @@ func SetCacheLimit(bytes int64) error {
 	return errors.WithStack(mlxc.SetCacheLimit(bytes))
 }
 
-var memoryLimit atomic.Int64
+// MemoryError says that the limit of SetMemoryLimit was or would be passed.
+type MemoryError struct{ Need, Limit int64 }
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("memory limit: %d bytes are needed, the limit is %d", e.Need, e.Limit)
+}
+
+// limit is the state of SetMemoryLimit.
+var limit struct {
+	sync.Mutex
+	bytes  int64 // 0: none
+	engine int64 // MLX's own limit before the first call
+	peak   int64 // greatest use before an evaluation under the limit
+}
 
 // SetMemoryLimit makes evaluations fail with *MemoryError that would hold more
 // bytes in use; 0 takes the limit away. An evaluation whose results alone pass
-// the limit is not started. One whose intermediate values passed it fails
-// afterwards, with the results there.
+// the limit is not started, and can be tried again. One whose intermediate
+// values passed it fails afterwards, with the results there.
 func SetMemoryLimit(bytes int64) error {
 	if bytes < 0 {
 		return errors.Errorf("tensor.SetMemoryLimit: want a limit >= 0, got %d", bytes)
 	}
-	if bytes > 0 {
-		if err := mlxc.SetMemoryLimit(bytes); err != nil {
+	limit.Lock()
+	defer limit.Unlock()
+	engine := bytes
+	if bytes == 0 {
+		engine = limit.engine
+	}
+	if engine > 0 {
+		old, err := mlxc.SetMemoryLimit(engine)
+		if err != nil {
 			return errors.WithStack(err)
 		}
+		if limit.engine == 0 {
+			limit.engine = old
+		}
 	}
-	memoryLimit.Store(bytes)
+	limit.bytes = bytes
 	return nil
 }
 
 // withinLimit checks the results of an evaluation against the limit.
 func withinLimit(ts []*Tensor) error {
-	limit := memoryLimit.Load()
-	if limit == 0 {
+	limit.Lock()
+	defer limit.Unlock()
+	if limit.bytes == 0 {
 		return nil
 	}
-	need := Memory().Active
+	m, err := mlxc.Memory()
+	if err != nil {
+		return err
+	}
+	need := m.Active
 	for _, t := range ts {
 		if !mlxc.Evaluated(t.h) {
 			need += t.Bytes()
 		}
 	}
-	if need > limit {
-		return &MemoryError{Need: need, Limit: limit}
+	if need > limit.bytes {
+		return &MemoryError{Need: need, Limit: limit.bytes}
 	}
-	_ = mlxc.ResetPeakMemory()
-	return nil
+	limit.peak = max(limit.peak, m.Peak)
+	return mlxc.ResetPeakMemory()
 }
 
+// peakWithinLimit checks the memory that an evaluation took.
 func peakWithinLimit() error {
-	limit := memoryLimit.Load()
-	if limit == 0 {
+	limit.Lock()
+	defer limit.Unlock()
+	if limit.bytes == 0 {
 		return nil
 	}
-	if peak := Memory().Peak; peak > limit {
-		return &MemoryError{Need: peak, Limit: limit}
+	m, err := mlxc.Memory()
+	if err == nil && m.Peak > limit.bytes {
+		err = &MemoryError{Need: m.Peak, Limit: limit.bytes}
 	}
-	return nil
+	return err
 }
 
 // Live returns the number of tensor handles that are open.
@@ -125,10 +165,24 @@ func relievePressure() {
 	if active < max(pressure.next, pressureBase) {
 		return
 	}
-	runtime.GC()
-	runtime.GC() // cleanups queued by the first run have been started by now
-	mlxc.Drain()
+	collect()
 	pressure.next = Memory().Active * 2
+}
+
+// collect releases the tensors of no scope that nothing refers to any more. It
+// waits for the collector's cleanups, which run on their own.
+func collect() {
+	started := make(chan struct{})
+	runtime.AddCleanup(new([2]*byte), func(c chan struct{}) { close(c) }, started)
+	runtime.GC()
+	select {
+	case <-started:
+	case <-time.After(time.Second):
+	}
+	for before := int64(-1); before != unscoped.Load(); time.Sleep(time.Millisecond) {
+		before = unscoped.Load()
+	}
+	mlxc.Drain()
 }
 
 // VersionInfo says which libraries are in use.

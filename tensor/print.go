@@ -20,75 +20,78 @@ func (t *Tensor) String() string {
 	if t.Closed() {
 		return head + " (closed)"
 	}
-	values, err := t.printable()
+	if err := Eval(t); err != nil {
+		return head + " (" + err.Error() + ")"
+	}
+	s := NewScope()
+	defer s.Close()
+	shown := s.Use(t)
+	cut := make([]bool, t.NDim())
+	for axis, n := range t.shape {
+		if cut[axis] = n > printWhole; cut[axis] {
+			shown = Concat(axis, SliceAxis(shown, axis, 0, printEdge), SliceAxis(shown, axis, n-printEdge, n))
+		}
+	}
+	values, err := shown.texts()
 	if err != nil {
 		return head + " (" + err.Error() + ")"
 	}
 	var b strings.Builder
 	b.WriteString(head)
 	b.WriteByte('\n')
-	printAxis(&b, values, t.shape, 0)
+	printAxis(&b, values, shown.shape, cut, 0)
 	return b.String()
 }
 
-// printable reads the elements as texts.
-func (t *Tensor) printable() ([]string, error) {
+// texts reads the elements as texts.
+func (t *Tensor) texts() ([]string, error) {
 	switch {
 	case t.dtype == Bool:
-		return texts(t, func(v bool) string { return strconv.FormatBool(v) })
+		return format(t, strconv.FormatBool)
 	case t.dtype == Uint64:
-		return texts(t, func(v uint64) string { return strconv.FormatUint(v, 10) })
-	}
-	s := NewScope()
-	defer s.Close()
-	switch {
+		return format(t, func(v uint64) string { return strconv.FormatUint(v, 10) })
 	case t.dtype == Float64:
-		return texts(t, func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) })
+		return format(t, func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) })
 	case t.dtype.IsFloat():
-		return texts(AsType(s.Use(t), Float32), func(v float32) string { return strconv.FormatFloat(float64(v), 'g', 5, 32) })
+		return format(t, func(v float32) string { return strconv.FormatFloat(float64(v), 'g', 5, 32) })
 	default:
-		return texts(AsType(s.Use(t), Int64), func(v int64) string { return strconv.FormatInt(v, 10) })
+		return format(AsType(t, Int64), func(v int64) string { return strconv.FormatInt(v, 10) })
 	}
 }
 
-func texts[T Element](t *Tensor, format func(T) string) ([]string, error) {
+func format[T Element](t *Tensor, text func(T) string) ([]string, error) {
 	data, err := Data[T](t)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]string, len(data))
 	for i, v := range data {
-		out[i] = format(v)
+		out[i] = text(v)
 	}
 	return out, nil
 }
 
-// printAxis writes the part of values that belongs to shape, in brackets.
-func printAxis(b *strings.Builder, values []string, shape []int, indent int) {
+// printAxis writes the values of shape, in brackets; an axis that was cut has
+// a mark in its middle.
+func printAxis(b *strings.Builder, values []string, shape []int, cut []bool, indent int) {
 	if len(shape) == 0 {
 		b.WriteString(values[0])
 		return
 	}
 	step := product(shape[1:])
-	n, edge := shape[0], printEdge
-	if n <= printWhole {
-		edge = n
-	}
 	separator := " "
 	if len(shape) > 1 {
 		separator = "\n" + strings.Repeat(" ", indent+1)
 	}
 	b.WriteByte('[')
-	for i := 0; i < n; i++ {
+	for i := range shape[0] {
 		if i > 0 {
 			b.WriteString(separator)
 		}
-		if i == edge && n > 2*edge {
-			b.WriteString("…")
-			i = n - edge - 1
-			continue
+		if cut[0] && i == printEdge {
+			b.WriteString("…" + separator)
 		}
-		printAxis(b, values[i*step:(i+1)*step], shape[1:], indent+1)
+		printAxis(b, values[i*step:(i+1)*step], shape[1:], cut[1:], indent+1)
 	}
 	b.WriteByte(']')
 }

@@ -49,12 +49,12 @@ func Normal(key *Tensor, shape ...int) *Tensor {
 func Uniform(key *Tensor, low, high float64, shape ...int) *Tensor {
 	h := keyHandle("Uniform", key)
 	checkShape("Uniform", shape)
-	if !(low <= high) {
-		panic(NewError("tensor.Uniform", nil, "want low <= high, got %v and %v", low, high))
+	if !(low <= high) || math.IsInf(high-low, 0) {
+		panic(NewError("tensor.Uniform", nil, "want finite low <= high, got %v and %v", low, high))
 	}
 	s := NewScope()
 	defer s.Close()
-	a, b := scalarIn(s, Float32, low), scalarIn(s, Float32, high)
+	a, b := scalarIn("Uniform", s, Float32, low), scalarIn("Uniform", s, Float32, high)
 	m, err := mlxc.RandomUniform(mlxc.Device(DefaultDevice()), a.h, b.h, int32s(shape), mlxc.Dtype(Float32), h)
 	runtime.KeepAlive(s)
 	return made("Uniform", &m, err, key)
@@ -67,13 +67,18 @@ func RandInt(key *Tensor, low, high int, shape ...int) *Tensor {
 	if low >= high || low < math.MinInt32 || high > math.MaxInt32 {
 		panic(NewError("tensor.RandInt", nil, "want low < high, both in 32 bits, got %d and %d", low, high))
 	}
+	// The engine's own function draws float32 numbers, which miss integers above
+	// 2^24 and can round up to high. So scale 32 random bits in 64.
+	m, err := mlxc.RandomBits(mlxc.Device(DefaultDevice()), int32s(shape), 4, h)
+	word := made("RandInt", &m, err, key)
 	s := NewScope()
 	defer s.Close()
-	a, b := scalarIn(s, Int32, float64(low)), scalarIn(s, Int32, float64(high))
-	m, err := mlxc.RandomRandint(mlxc.Device(DefaultDevice()), a.h, b.h, int32s(shape), mlxc.Dtype(Int32), h)
-	runtime.KeepAlive(s)
-	t := made("RandInt", &m, err, key)
+	wide := MulScalar(AsType(s.Use(word), Uint64), float64(high-low))
+	Free(word)
+	offset := binary("RandInt", mlxc.FloorDivide, wide, Like(wide, 1<<32))
+	t := AsType(AddScalar(AsType(offset, Int64), float64(low)), Int32)
 	t.bounds = &bounds{int64(low), int64(high) - 1}
+	t.moveTo(key.scope)
 	return t
 }
 
@@ -86,7 +91,7 @@ func Bernoulli(key *Tensor, p float64, shape ...int) *Tensor {
 	}
 	s := NewScope()
 	defer s.Close()
-	prob := scalarIn(s, Float32, p)
+	prob := scalarIn("Bernoulli", s, Float32, p)
 	m, err := mlxc.RandomBernoulli(mlxc.Device(DefaultDevice()), prob.h, int32s(shape), h)
 	runtime.KeepAlive(s)
 	return made("Bernoulli", &m, err, key)

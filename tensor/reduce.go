@@ -9,7 +9,13 @@ type reduceFunc func(mlxc.Device, mlxc.Array, []int32, bool) (mlxc.Made, error)
 
 func reduce(op string, f reduceFunc, x *Tensor, keepDims bool, axes []int) *Tensor {
 	h := x.handle(op)
-	m, err := f(deviceOf(x), h, x.axes(op, axes), keepDims)
+	list := x.axes(op, axes)
+	if len(list) == 0 { // the engine would keep the dtype, too
+		one := Reshape(x, 1)
+		m, err := f(deviceOf(x), one.h, []int32{0}, false)
+		return made(op, &m, err, one)
+	}
+	m, err := f(deviceOf(x), h, list, keepDims)
 	return made(op, &m, err, x)
 }
 
@@ -53,6 +59,9 @@ func Any(x *Tensor, keepDims bool, axes ...int) *Tensor {
 // LogSumExp returns log Σ exp without overflow; it refuses an axis of length 0.
 func LogSumExp(x *Tensor, keepDims bool, axes ...int) *Tensor {
 	x.refuseEmpty("LogSumExp", axes)
+	if x.Size() == 0 {
+		return Sum(AsType(x, floating(x.dtype)), keepDims, axes...)
+	}
 	if x.dtype != Float64 {
 		return reduce("LogSumExp", mlxc.LogsumexpAxes, x, keepDims, axes)
 	}
@@ -85,7 +94,7 @@ func Softmax(x *Tensor, axis int) *Tensor {
 }
 
 // ArgMax returns the index of the first greatest element along an axis, as
-// uint32; it refuses an axis of length 0.
+// uint32; it refuses an axis of length 0. NaN is not greater than anything.
 func ArgMax(x *Tensor, axis int, keepDims bool) *Tensor {
 	return argReduce("ArgMax", mlxc.ArgmaxAxis, x, axis, keepDims)
 }
@@ -99,6 +108,9 @@ func argReduce(op string, f func(mlxc.Device, mlxc.Array, int, bool) (mlxc.Made,
 	h := x.handle(op)
 	a := x.axis(op, axis)
 	x.refuseEmpty(op, []int{a})
+	if x.Size() == 0 {
+		return AsType(Max(x, keepDims, a), Uint32)
+	}
 	m, err := f(deviceOf(x), h, a, keepDims)
 	t := made(op, &m, err, x)
 	t.bounds = &bounds{0, int64(x.shape[a]) - 1}
@@ -118,21 +130,23 @@ func (t *Tensor) refuseEmpty(op string, axes []int) {
 
 // Sort returns x sorted upwards along an axis; NaN comes last.
 func Sort(x *Tensor, axis int) *Tensor {
+	h := x.handle("Sort")
 	a := x.axis("Sort", axis)
 	if x.Size() == 0 { // the engine divides by the length
 		return Contiguous(x)
 	}
-	m, err := mlxc.SortAxis(deviceOf(x), x.handle("Sort"), a)
+	m, err := mlxc.SortAxis(deviceOf(x), h, a)
 	return made("Sort", &m, err, x)
 }
 
 // ArgSort returns the indices, as uint32, that sort x upwards along an axis.
 func ArgSort(x *Tensor, axis int) *Tensor {
+	h := x.handle("ArgSort")
 	a := x.axis("ArgSort", axis)
 	if x.Size() == 0 {
 		return AsType(Contiguous(x), Uint32)
 	}
-	m, err := mlxc.ArgsortAxis(deviceOf(x), x.handle("ArgSort"), a)
+	m, err := mlxc.ArgsortAxis(deviceOf(x), h, a)
 	t := made("ArgSort", &m, err, x)
 	t.bounds = &bounds{0, int64(x.shape[a]) - 1}
 	return t

@@ -93,19 +93,52 @@ func (s *Scope) Adopt(ts ...*Tensor) {
 	}
 }
 
+// moveTo moves t into s, which may be nil.
+func (t *Tensor) moveTo(s *Scope) {
+	if s != nil {
+		s.Adopt(t)
+	} else {
+		t.scope.Keep(t)
+	}
+}
+
 // Release closes single tensors of s before the scope itself is closed.
 // Tensors of other scopes and closed ones are passed over.
 func (s *Scope) Release(ts ...*Tensor) {
+	for _, t := range ts {
+		if t != nil && t.scope == s {
+			Free(t)
+		}
+	}
+}
+
+// Free closes tensors at once, whether they are in a scope or in none. Closed
+// ones and nil are passed over. Graphs that were built from them stay valid.
+func Free(ts ...*Tensor) {
 	list := make([]mlxc.Array, 0, len(ts))
 	for _, t := range ts {
-		if t == nil || t.scope != s || t.h == 0 {
+		if t == nil || t.h == 0 {
 			continue
 		}
-		s.drop(t)
+		if s := t.scope; s != nil {
+			s.drop(t)
+			t.scope = s // for the error of a later use
+		} else {
+			t.cleanup.Stop()
+			unscoped.Add(-1)
+		}
 		list = append(list, t.h)
-		t.h, t.scope = 0, s
+		t.h = 0
 	}
 	mlxc.Free(list)
+}
+
+// AppendSince appends to list the open tensors that were added to s since Len
+// was mark: the results of a composite operation.
+func (s *Scope) AppendSince(list []*Tensor, mark int) []*Tensor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append(list, s.members[min(mark, len(s.members)):]...)
 }
 
 // Len returns the number of open tensors in the scope.

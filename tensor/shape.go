@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"math"
 	"runtime"
 
 	"github.com/pkg/errors"
@@ -42,22 +43,23 @@ func BroadcastShapes(a, b []int) ([]int, error) {
 func Reshape(x *Tensor, shape ...int) *Tensor {
 	h := x.handle("Reshape")
 	want := append(make([]int, 0, len(shape)), shape...)
-	free, n := -1, 1
+	free := -1
 	for i, d := range want {
 		switch {
 		case d == -1 && free < 0:
-			free = i
+			free, want[i] = i, 1
 		case d < 0:
 			panic(NewError("tensor.Reshape", []*Tensor{x}, "the shape %v has more than one -1 or a negative length", shape))
-		default:
-			n *= d
 		}
 	}
+	checkShape("Reshape", want)
+	n := product(want)
 	if free >= 0 {
 		if n == 0 || x.Size()%n != 0 {
 			panic(NewError("tensor.Reshape", []*Tensor{x}, "no length fits for the -1 in %v", shape))
 		}
 		want[free] = x.Size() / n
+		checkShape("Reshape", want)
 	} else if n != x.Size() {
 		panic(NewError("tensor.Reshape", []*Tensor{x}, "%d elements don't fill the shape %v", x.Size(), shape))
 	}
@@ -66,7 +68,7 @@ func Reshape(x *Tensor, shape ...int) *Tensor {
 }
 
 // Flatten returns x with one axis.
-func Flatten(x *Tensor) *Tensor { return Reshape(x, x.Size()) }
+func Flatten(x *Tensor) *Tensor { return Reshape(x, -1) }
 
 // Transpose permutes the axes, or reverses them when none is given.
 func Transpose(x *Tensor, axes ...int) *Tensor {
@@ -147,10 +149,10 @@ func BroadcastTo(x *Tensor, shape ...int) *Tensor {
 }
 
 // SumTo is the inverse of broadcasting: it sums x down to a shape that
-// broadcasts to x's.
+// broadcasts to x's. For x's own shape it returns x itself.
 func SumTo(x *Tensor, shape []int) *Tensor {
+	x.handle("SumTo")
 	if sameShape(x.shape, shape) {
-		x.handle("SumTo")
 		return x
 	}
 	if got, err := BroadcastShapes(x.shape, shape); err != nil || !sameShape(got, x.shape) {
@@ -268,14 +270,14 @@ func Pad(x *Tensor, widths [][2]int, value float64) *Tensor {
 	axes := make([]int32, len(widths))
 	low, high := make([]int32, len(widths)), make([]int32, len(widths))
 	for i, w := range widths {
-		if w[0] < 0 || w[1] < 0 {
-			panic(NewError("tensor.Pad", []*Tensor{x}, "width %v of axis %d is negative", w, i))
+		if w[0] < 0 || w[1] < 0 || max(w[0], w[1]) > math.MaxInt32 {
+			panic(NewError("tensor.Pad", []*Tensor{x}, "want widths between 0 and %d, got %v for axis %d", math.MaxInt32, w, i))
 		}
 		axes[i], low[i], high[i] = int32(i), int32(w[0]), int32(w[1])
 	}
 	inner := NewScope()
 	defer inner.Close()
-	v := scalarIn(inner, x.dtype, value)
+	v := scalarIn("Pad", inner, x.dtype, value)
 	m, err := mlxc.Pad(deviceOf(x), h, axes, low, high, v.h, mlxc.NewCString("constant"))
 	runtime.KeepAlive(v)
 	return made("Pad", &m, err, x)
@@ -292,7 +294,7 @@ func triangle(op string, f func(mlxc.Device, mlxc.Array, int) (mlxc.Made, error)
 	if x.NDim() < 2 {
 		panic(NewError("tensor."+op, []*Tensor{x}, "want at least two axes"))
 	}
-	m, err := f(deviceOf(x), h, k)
+	m, err := f(deviceOf(x), h, clampInt32(k))
 	return made(op, &m, err, x)
 }
 
@@ -300,8 +302,8 @@ func triangle(op string, f func(mlxc.Device, mlxc.Array, int) (mlxc.Made, error)
 func Repeat(x *Tensor, n, axis int) *Tensor {
 	h := x.handle("Repeat")
 	a := x.axis("Repeat", axis)
-	if n < 0 {
-		panic(NewError("tensor.Repeat", []*Tensor{x}, "want n >= 0, got %d", n))
+	if n < 0 || n > math.MaxInt32 {
+		panic(NewError("tensor.Repeat", []*Tensor{x}, "want n between 0 and %d, got %d", math.MaxInt32, n))
 	}
 	m, err := mlxc.RepeatAxis(deviceOf(x), h, n, a)
 	return keepBounds(made("Repeat", &m, err, x), x)

@@ -2,6 +2,8 @@ package tensor
 
 import (
 	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/deltatape/deltatape/internal/mlxc"
 )
@@ -14,10 +16,13 @@ type Tensor struct {
 	scope   *Scope // nil: released by the garbage collector
 	slot    int    // place among the scope's members
 	bounds  *bounds
-	failed  error // why an evaluation of this tensor failed
+	failed  atomic.Pointer[evalFailure]
 	cleanup runtime.Cleanup
 	inline  [4]int // backs shape where it fits
 }
+
+// evalFailure is why an evaluation of a tensor failed.
+type evalFailure struct{ err error }
 
 // bounds are limits of an integer tensor's values that the host knows.
 type bounds struct{ low, high int64 }
@@ -80,14 +85,40 @@ func (t *Tensor) handle(op string) mlxc.Array {
 	if t.h == 0 {
 		panic(t.closedError(op))
 	}
-	if t.failed != nil {
-		panic(NewError("tensor."+op, []*Tensor{t}, "an operand's evaluation failed before: %v", t.failed))
+	if f := t.failed.Load(); f != nil {
+		panic(NewError("tensor."+op, []*Tensor{t}, "an operand's evaluation failed before: %v", f.err))
 	}
 	return t.h
 }
 
+// largest is the size in bytes that no tensor on this machine may pass.
+var largest = sync.OnceValue(mlxc.LargestAllocation)
+
+// fitting returns t, or panics where no memory could hold it: a failed
+// allocation ends the process.
+func (t *Tensor) fitting(op string) *Tensor {
+	if n := t.footprint(); n > largest() {
+		shape, limit := t.shape, largest()
+		Free(t)
+		panic(NewError("tensor."+op, nil, "the result of shape %v takes %.3g bytes, more than this machine's memory of %.3g", shape, n, limit))
+	}
+	return t
+}
+
+// footprint is Bytes without overflow.
+func (t *Tensor) footprint() float64 {
+	n := float64(t.dtype.Size())
+	for _, d := range t.shape {
+		n *= float64(d)
+	}
+	return n
+}
+
 // axis checks an axis of t and makes it non-negative.
 func (t *Tensor) axis(op string, axis int) int {
+	if t == nil {
+		panic(NewError("tensor."+op, nil, "an operand is nil"))
+	}
 	a := axis
 	if a < 0 {
 		a += len(t.shape)
@@ -168,7 +199,7 @@ func binary(op string, f binaryFunc, a, b *Tensor) *Tensor {
 	t := wrap(newerScope(a.scope, b.scope), &m)
 	runtime.KeepAlive(a)
 	runtime.KeepAlive(b)
-	return t
+	return t.fitting(op)
 }
 
 // made finishes an operation of one operand.
@@ -178,7 +209,7 @@ func made(op string, m *mlxc.Made, err error, x *Tensor) *Tensor {
 	}
 	t := wrap(x.scope, m)
 	runtime.KeepAlive(x)
-	return t
+	return t.fitting(op)
 }
 
 // madeOf finishes an operation of several operands.
@@ -188,7 +219,7 @@ func madeOf(op string, m *mlxc.Made, err error, operands ...*Tensor) *Tensor {
 	}
 	t := wrap(scopeOf(operands...), m)
 	runtime.KeepAlive(operands)
-	return t
+	return t.fitting(op)
 }
 
 // madeList finishes an operation with several results.

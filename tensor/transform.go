@@ -32,7 +32,7 @@ func traced(f func([]*Tensor) []*Tensor) mlxc.Func {
 		for _, t := range f(args) {
 			m, err := mlxc.Share(t.handle("traced function"))
 			if err != nil {
-				return nil, err
+				return outs, err
 			}
 			outs = append(outs, m.Array)
 		}
@@ -52,7 +52,17 @@ func wrapAll(list []mlxc.Made, s *Scope) []*Tensor {
 // the primals, by MLX's own differentiation. It is an oracle to test gradients
 // against; package autograd does not use it.
 func VJP(f func([]*Tensor) []*Tensor, primals, cotangents []*Tensor) (outs, grads []*Tensor, err error) {
-	o, g, err := mlxc.VJP(traced(f), handles("VJP", primals), handles("VJP", cotangents))
+	if len(primals) == 0 {
+		return nil, nil, errors.New("tensor.VJP: want at least one primal")
+	}
+	counted := func(in []*Tensor) []*Tensor {
+		outs := f(in)
+		if len(outs) != len(cotangents) {
+			panic(errors.Errorf("the function has %d outputs, but there are %d cotangents", len(outs), len(cotangents)))
+		}
+		return outs
+	}
+	o, g, err := mlxc.VJP(traced(counted), handles("VJP", primals), handles("VJP", cotangents))
 	runtime.KeepAlive(primals)
 	runtime.KeepAlive(cotangents)
 	if err != nil {
@@ -79,7 +89,7 @@ func Compile(f func([]*Tensor) []*Tensor) *Compiled {
 
 // Call runs the function.
 func (c *Compiled) Call(in ...*Tensor) ([]*Tensor, error) {
-	if mlxc.OnCompileThread() { // inside another trace: becomes part of it
+	if mlxc.Tracing() { // becomes part of the trace
 		return c.f(in), nil
 	}
 	device := deviceOfAll(in...)

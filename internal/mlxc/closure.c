@@ -24,9 +24,8 @@ static void take_all(mlx_vector_array v, uintptr_t* out) {
   }
 }
 
-int dt_vjp(uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t* cotangents, size_t m,
-           uintptr_t* outs, uintptr_t* grads) {
-  for (int d = dt_has_gpu(); d >= 0; d--) dt.mlx_set_default_stream(dt_streams[d]);
+static int vjp(uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t* cotangents, size_t m,
+               uintptr_t* outs, uintptr_t* grads) {
   mlx_closure f = closure_of(id);
   mlx_vector_array p = dt.mlx_vector_array_new_data((const mlx_array*)primals, n);
   mlx_vector_array c = dt.mlx_vector_array_new_data((const mlx_array*)cotangents, m);
@@ -45,9 +44,9 @@ int dt_vjp(uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t* co
   return failed;
 }
 
-// The compile cache belongs to the thread that called, and tracing recurses
-// as deep as the graph: so one thread with a large stack does both.
-enum job_kind { JOB_NEW, JOB_CALL, JOB_FREE };
+// Tracing recurses as deep as the graph, and the compile cache belongs to the
+// thread that called: so one thread with a large stack does all of it.
+enum job_kind { JOB_NEW, JOB_CALL, JOB_FREE, JOB_VJP };
 
 static struct {
   pthread_mutex_t mutex;
@@ -56,11 +55,14 @@ static struct {
   pthread_t thread;
   enum job_kind kind;
   uintptr_t closure;
-  const uintptr_t* in;
-  size_t n;
+  const uintptr_t *in, *cotangents;
+  size_t n, m;
+  uintptr_t *outs, *grads;
   int device;
   uintptr_t result;
 } job = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static __thread int tracing;
 
 static void run_job(void) {
   dt.mlx_set_default_stream(dt_streams[job.device]);
@@ -86,11 +88,16 @@ static void run_job(void) {
     case JOB_FREE:
       dt.mlx_closure_free((mlx_closure){(void*)job.closure});
       break;
+    case JOB_VJP:
+      for (int d = dt_has_gpu(); d >= 0; d--) dt.mlx_set_default_stream(dt_streams[d]);
+      job.result = !vjp(job.closure, job.in, job.n, job.cotangents, job.m, job.outs, job.grads);
+      break;
   }
 }
 
 static void* serve(void* unused) {
   (void)unused;
+  tracing = 1;
   pthread_mutex_lock(&job.mutex);
   for (;;) {
     while (!job.busy || job.done) pthread_cond_wait(&job.changed, &job.mutex);
@@ -128,7 +135,14 @@ static uintptr_t submit(enum job_kind kind, uintptr_t closure, const uintptr_t* 
   return result;
 }
 
-int dt_on_compile_thread(void) { return job.started && pthread_equal(pthread_self(), job.thread); }
+int dt_on_tracing_thread(void) { return tracing; }
+
+int dt_vjp(uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t* cotangents, size_t m,
+           uintptr_t* outs, uintptr_t* grads) {
+  if (tracing) return vjp(id, primals, n, cotangents, m, outs, grads);
+  job.cotangents = cotangents, job.m = m, job.outs = outs, job.grads = grads;
+  return !submit(JOB_VJP, id, primals, n, DT_CPU);
+}
 
 uintptr_t dt_compiled_new(uintptr_t id, int device) { return submit(JOB_NEW, id, NULL, 0, device); }
 
@@ -136,4 +150,9 @@ uintptr_t dt_compiled_call(uintptr_t closure, const uintptr_t* in, size_t n, int
   return submit(JOB_CALL, closure, in, n, device);
 }
 
-void dt_compiled_free(uintptr_t closure, int device) { submit(JOB_FREE, closure, NULL, 0, device); }
+void dt_compiled_free(uintptr_t closure, int device) {
+  if (tracing)
+    dt.mlx_closure_free((mlx_closure){(void*)closure});
+  else
+    submit(JOB_FREE, closure, NULL, 0, device);
+}

@@ -87,9 +87,20 @@ func (c *closure) failure() error {
 	return err
 }
 
+// traceMu serialises the users of the one thread that traces.
+var traceMu sync.Mutex
+
+// Tracing reports whether the caller runs inside a trace, where another
+// compiled function must be called plainly.
+func Tracing() bool { return C.dt_on_tracing_thread() != 0 }
+
 // VJP returns the outputs of f at the primals and, for the cotangents of the
 // outputs, the gradients of the primals, both by MLX's own differentiation.
 func VJP(f Func, primals, cotangents []Array) (outs, grads []Made, err error) {
+	if !Tracing() {
+		traceMu.Lock()
+		defer traceMu.Unlock()
+	}
 	if err := enter(); err != nil {
 		return nil, nil, err
 	}
@@ -112,9 +123,6 @@ func VJP(f Func, primals, cotangents []Array) (outs, grads []Made, err error) {
 	return take(o[:len(cotangents)]), take(g[:len(primals)]), nil
 }
 
-// compileMu serialises the users of the one thread that compiles.
-var compileMu sync.Mutex
-
 // Compiled is a function whose graph MLX keeps and optimises by input shapes.
 type Compiled struct {
 	closure C.uintptr_t
@@ -124,8 +132,8 @@ type Compiled struct {
 
 // Compile makes a compiled function for a device; Free ends it.
 func Compile(f Func, device Device) (*Compiled, error) {
-	compileMu.Lock()
-	defer compileMu.Unlock()
+	traceMu.Lock()
+	defer traceMu.Unlock()
 	if err := enter(); err != nil {
 		return nil, err
 	}
@@ -138,18 +146,17 @@ func Compile(f Func, device Device) (*Compiled, error) {
 	return &Compiled{closure: handle, fn: fn, device: device}, nil
 }
 
-// OnCompileThread reports whether the caller runs inside the trace of a
-// compiled function, where another compiled function must be called plainly.
-func OnCompileThread() bool { return C.dt_on_compile_thread() != 0 }
-
 // Call runs the function; the first call with given shapes traces it.
 func (c *Compiled) Call(in []Array) ([]Made, error) {
-	compileMu.Lock()
-	defer compileMu.Unlock()
+	traceMu.Lock()
+	defer traceMu.Unlock()
 	if err := enter(); err != nil {
 		return nil, err
 	}
 	defer mu.Unlock()
+	if c.closure == 0 {
+		return nil, &Error{"the compiled function was freed"}
+	}
 	v := C.dt_compiled_call(c.closure, (*C.uintptr_t)(unsafe.Pointer(unsafe.SliceData(in))), C.size_t(len(in)), C.int(c.device))
 	runtime.KeepAlive(in)
 	if v == 0 {
@@ -160,8 +167,10 @@ func (c *Compiled) Call(in []Array) ([]Made, error) {
 
 // Free drops the function and what the engine kept for it.
 func (c *Compiled) Free() {
-	compileMu.Lock()
-	defer compileMu.Unlock()
+	if !Tracing() {
+		traceMu.Lock()
+		defer traceMu.Unlock()
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	if c.closure != 0 {

@@ -97,6 +97,9 @@ func loadLocked() error {
 	unavailable := &UnavailableError{}
 	for _, path := range candidates() {
 		if _, err := os.Stat(path); err != nil {
+			if at := os.Getenv(mlxVariable); at != "" { // someone means this very place
+				unavailable.Reasons = append(unavailable.Reasons, fmt.Sprintf("%s=%s: %s does not exist", mlxVariable, at, path))
+			}
 			continue
 		}
 		reason := open(path)
@@ -163,15 +166,22 @@ func setEnvironment() {
 	}
 }
 
+// mlxVariable names the environment variable that holds a library file or the
+// folder of an install, and keeps other places from being tried.
+const mlxVariable = "DELTATAPE_MLX"
+
 // candidates lists where the library may be, best first.
 func candidates() []string {
 	name := "libmlxc.so"
 	if runtime.GOOS == "darwin" {
 		name = "libmlxc.dylib"
 	}
-	if at := os.Getenv("DELTATAPE_MLX"); at != "" {
+	if at := os.Getenv(mlxVariable); at != "" {
+		if abs, err := filepath.Abs(at); err == nil {
+			at = abs // the system's search path does not apply
+		}
 		if st, err := os.Stat(at); err == nil && st.IsDir() {
-			return []string{filepath.Join(at, "lib", name)}
+			at = filepath.Join(at, "lib", name)
 		}
 		return []string{at}
 	}

@@ -4,7 +4,7 @@ package mlxc
 #include "shim.h"
 
 static int set_cache_limit(size_t limit) { size_t old; return dt.mlx_set_cache_limit(&old, limit); }
-static int set_memory_limit(size_t limit) { size_t old; return dt.mlx_set_memory_limit(&old, limit); }
+static int set_memory_limit(size_t* old, size_t limit) { return dt.mlx_set_memory_limit(old, limit); }
 static int reset_peak(void) { return dt.mlx_reset_peak_memory(); }
 static int clear_cache(void) { return dt.mlx_clear_cache(); }
 */
@@ -40,12 +40,14 @@ func SetCacheLimit(bytes int64) error {
 }
 
 // SetMemoryLimit sets the size from which the allocator empties its cache and
-// waits for running work before it takes more.
-func SetMemoryLimit(bytes int64) error {
+// waits for running work before it takes more. It returns the size before.
+func SetMemoryLimit(bytes int64) (old int64, err error) {
 	if err := enter(); err != nil {
-		return err
+		return 0, err
 	}
-	return failed(C.set_memory_limit(C.size_t(bytes)))
+	var before C.size_t
+	err = failed(C.set_memory_limit(&before, C.size_t(bytes)))
+	return int64(before), err
 }
 
 // ClearCache gives the allocator's kept memory back to the system.
@@ -59,3 +61,8 @@ func ClearCache() error {
 
 // PhysicalMemory returns the machine's memory in bytes, 0 where unknown.
 func PhysicalMemory() int64 { return max(0, int64(C.dt_physical_memory())) }
+
+// LargestAllocation returns a number of bytes that no single array may pass:
+// the CPU allocator of MLX uses what malloc returns without a look, so an
+// allocation that must fail would end the process.
+func LargestAllocation() float64 { return float64(C.dt_largest_allocation()) }

@@ -3,7 +3,11 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/sysinfo.h>
+#endif
 
 mlx_stream dt_streams[2];
 static int has_gpu;
@@ -142,4 +146,16 @@ int dt_memory(size_t* active, size_t* peak, size_t* cache) {
 
 int64_t dt_physical_memory(void) {
   return (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+}
+
+int64_t dt_largest_allocation(void) {
+  int64_t bytes = (int64_t)1 << 47;
+#ifdef __linux__
+  struct sysinfo s;
+  if (!has_gpu && sysinfo(&s) == 0) bytes = (int64_t)(s.totalram + s.totalswap) * s.mem_unit;
+#endif
+  struct rlimit space;
+  if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY && (int64_t)space.rlim_cur < bytes)
+    bytes = (int64_t)space.rlim_cur;
+  return bytes;
 }

@@ -38,12 +38,15 @@ int dt_is_evaluated(uintptr_t a);
 int dt_eval(const uintptr_t* arrays, size_t n, int async);
 int dt_synchronize(int device);
 
+// What traces runs on one thread of its own with a large stack: compiled
+// closures and differentiation. Its caller must be the only one, or be inside a
+// trace, on that thread.
+int dt_on_tracing_thread(void);
+
 // dt_vjp writes MLX's own outputs and gradients of closure id.
 int dt_vjp(uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t* cotangents, size_t m,
            uintptr_t* outs, uintptr_t* grads);
 
-// Compiled closures live on one thread of their own with a large stack.
-int dt_on_compile_thread(void);
 uintptr_t dt_compiled_new(uintptr_t id, int device);
 uintptr_t dt_compiled_call(uintptr_t closure, const uintptr_t* in, size_t n, int device);
 void dt_compiled_free(uintptr_t closure, int device);
@@ -64,5 +67,8 @@ int dt_take_read_failure(char* label, size_t n);
 
 int dt_memory(size_t* active, size_t* peak, size_t* cache);
 int64_t dt_physical_memory(void);
+// dt_largest_allocation is the size from which malloc always fails, or the
+// size of an address space where only the GPU's allocator can tell.
+int64_t dt_largest_allocation(void);
 
 #endif
