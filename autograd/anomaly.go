@@ -6,12 +6,20 @@ import (
 
 	"github.com/pkg/errors"
 
+	"github.com/deltatape/deltatape/autograd/internal/rowmajor"
 	"github.com/deltatape/deltatape/tensor"
 )
 
-// checkResults reports the first operation with a value that is not finite if
-// one of the results has one.
+// checkResults reports the first operation whose outputs can't be evaluated, or
+// are not finite if that reaches one of the results.
 func (g *graph) checkResults(outs []*Var) error {
+	for _, ctx := range g.nodes {
+		for i, v := range ctx.out {
+			if err := tensor.Eval(v.value); err != nil {
+				return errors.Wrapf(err, "evaluating output %d of %v", i, ctx)
+			}
+		}
+	}
 	for i, v := range outs {
 		found, err := nonFinite(v.value)
 		if err != nil {
@@ -49,7 +57,7 @@ func (g *graph) firstNonFinite() string {
 		for i, v := range ctx.out {
 			found, err := nonFinite(v.value)
 			if err != nil {
-				return fmt.Sprintf("evaluating output %d of %v fails: %v", i, ctx, err)
+				return fmt.Sprintf("output %d of %v can't be evaluated: %v", i, ctx, err)
 			}
 			if found != "" {
 				return fmt.Sprintf("the forward pass first has %s in output %d of %v", found, i, ctx)
@@ -71,40 +79,14 @@ func nonFinite(t *tensor.Tensor) (string, error) {
 	if finite || err != nil {
 		return "", err
 	}
-	if t.Dtype() != tensor.Float64 {
-		h = tensor.AsType(h, tensor.Float32) // exact, and its index is all that counts
-	}
-	list, err := floats(h)
+	list, err := tensor.Data[float64](tensor.AsType(h, tensor.Float64))
 	if err != nil {
 		return "", err
 	}
 	for i, x := range list {
 		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return fmt.Sprintf("%v at %v", x, unravel(i, t.Shape())), nil
+			return fmt.Sprintf("%v at %v", x, rowmajor.Index(i, t.Shape())), nil
 		}
 	}
 	return "", nil
-}
-
-// floats reads a tensor of float32 or float64.
-func floats(t *tensor.Tensor) ([]float64, error) {
-	if t.Dtype() == tensor.Float64 {
-		return tensor.Data[float64](t)
-	}
-	short, err := tensor.Data[float32](t)
-	list := make([]float64, len(short))
-	for i, x := range short {
-		list[i] = float64(x)
-	}
-	return list, err
-}
-
-// unravel turns a row-major position into an index.
-func unravel(at int, shape []int) []int {
-	index := make([]int, len(shape))
-	for axis := len(shape) - 1; axis >= 0; axis-- {
-		index[axis] = at % shape[axis]
-		at /= shape[axis]
-	}
-	return index
 }

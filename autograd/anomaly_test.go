@@ -61,6 +61,20 @@ func TestDetectAnomaly(t *testing.T) {
 	}
 }
 
+// What fails when it is evaluated is named, too.
+func TestDetectFailedEvaluation(t *testing.T) {
+	tape := newTape(t)
+	tape.DetectAnomaly()
+	singular := custom{func(_ *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+		return []*tensor.Tensor{tensor.TriInv(in[0], false)}
+	}, nil}
+	x := tape.Var(tensor.Zeros(tensor.Float64, 2, 2))
+	_, err := tape.Backward(sum(autograd.Apply(singular, mul(x, x))[0]))
+	if err == nil || !strings.Contains(err.Error(), "evaluating output 0 of custom (applied at ") {
+		t.Errorf("got %v, want the operation", err)
+	}
+}
+
 func TestAnomalyNamesTheSiteOfASecondPass(t *testing.T) {
 	tape := newTape(t)
 	tape.DetectAnomaly()

@@ -163,6 +163,21 @@ func TestCheckpointRunsTwice(t *testing.T) {
 	}
 }
 
+func TestCheckpointOnRetainedTape(t *testing.T) {
+	tape := newTape(t)
+	tape.Retain()
+	x := tape.Var(vec(1, 2))
+	y := sum(autograd.Checkpoint(three, x)[0])
+	first := read(t, backward(t, y).Of(x))
+	var second []float64
+	if got := made(func() { second = read(t, backward(t, y).Of(x)) }); got != 1 {
+		t.Errorf("%d handles more, want that of the gradient", got)
+	}
+	if !slices.Equal(first, second) {
+		t.Errorf("got %v, then %v", first, second)
+	}
+}
+
 func TestCheckpointErrors(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -259,7 +274,7 @@ func TestCheckpointErrors(t *testing.T) {
 // by what a layer computes inside; and since the second run of a layer waits
 // for the gradient, only one layer at a time is there in full.
 func TestCheckpointPeakMemory(t *testing.T) {
-	const n, depth = 1 << 14, 6
+	const n, depth = 1 << 16, 6
 	x := randn(1, n)
 	if err := tensor.Eval(x); err != nil {
 		t.Fatal(err)
@@ -301,8 +316,8 @@ func TestCheckpointPeakMemory(t *testing.T) {
 	if growth := (end - start) / (many - few); growth < 0.7 || growth > 1.3 {
 		t.Errorf("with checkpoints the peak grows by %.2f tensors a layer, want 1", growth)
 	}
-	if limit := many + 1.5*one; end > limit {
-		t.Errorf("with checkpoints the peak is %.1f tensors, want at most %.1f: an operand a layer, and little more than one layer alone needs", end, limit)
+	if limit := many + 2*one; end > limit {
+		t.Errorf("with checkpoints the peak is %.1f tensors, want at most %.1f: an operand a layer, and at most twice what one layer alone needs", end, limit)
 	}
 	if growth := (peak(8, false) - peak(few, false)) / (8 - few); growth < depth {
 		t.Errorf("without checkpoints the peak grows by %.2f tensors a layer, want %d or more", growth, depth)

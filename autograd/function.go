@@ -9,8 +9,9 @@ import (
 )
 
 // Function is a differentiable operation. Its configuration lives in fields
-// that neither method changes. What both methods compute and neither return nor
-// save is released by the tape: they need no scope of their own.
+// that neither method changes. Tensors that the methods compute belong to the
+// tape, which releases them when the method returns unless they are outputs,
+// gradients or saved: neither method needs a scope of its own.
 //
 // If it has a String method, errors call it by that, else by its type.
 type Function interface {

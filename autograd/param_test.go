@@ -32,15 +32,16 @@ func TestSharedParam(t *testing.T) {
 	p := autograd.NewParam("w", vec(2, 3))
 	tape := newTape(t)
 	x := tape.Var(vec(5, 7))
-	if tape.Param(p) != tape.Param(p) {
+	w, again := tape.Param(p), tape.Param(p)
+	if w != again {
 		t.Error("a parameter has two leaves")
 	}
-	loss := sum(mul(mul(x, tape.Param(p)), tape.Param(p))) // x·w²
+	loss := sum(mul(mul(x, w), again)) // x·w²
 	grads := backward(t, loss)
 	if got := read(t, grads.OfParam(p)); !slices.Equal(got, []float64{20, 42}) {
 		t.Errorf("got %v, want [20 42]", got)
 	}
-	if grads.Of(tape.Param(p)) != grads.OfParam(p) {
+	if grads.Of(w) != grads.OfParam(p) {
 		t.Error("Of and OfParam differ")
 	}
 	if grads.OfParam(autograd.NewParam("unused", vec(1))) != nil {

@@ -2,6 +2,7 @@ package autograd
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/pkg/errors"
 
@@ -18,8 +19,10 @@ type sweep struct {
 	// nothing else refers to.
 	grads []*tensor.Tensor
 
-	made []bool // slots of outputs of nodes; the others are leaves
-	kept map[int]bool
+	made []bool       // slots of outputs of nodes; the others are leaves
+	kept map[int]bool // slots whose gradients are wanted; nil for all leaves
+
+	passing []*tensor.Tensor // memory of pass
 }
 
 func newSweep(g *graph) *sweep {
@@ -103,27 +106,9 @@ func (s *sweep) run() error {
 
 // step passes the gradients of a node's outputs on to its operands.
 func (s *sweep) step(ctx *Context) error {
-	reached := false
-	for _, v := range ctx.out {
-		if v.requires {
-			s.made[v.slot] = true
-			reached = reached || s.grads[v.slot] != nil
-		}
+	if reached, err := s.arrive(ctx); !reached || err != nil {
+		return err
 	}
-	if !reached {
-		return nil
-	}
-	if ctx.spent {
-		return errors.Errorf("a second backward pass through %v: the first one freed what it saved; call Tape.Retain before it to have several", ctx)
-	}
-	for _, v := range ctx.out {
-		if v.requires {
-			if err := s.callHooks(v.slot); err != nil {
-				return err
-			}
-		}
-	}
-
 	t := s.g.tape
 	start := t.mark()
 	base := len(t.operands)
@@ -137,39 +122,67 @@ func (s *sweep) step(ctx *Context) error {
 		}
 		t.operands = append(t.operands, grad)
 	}
-	in, err := ctx.backward(t.operands[base:len(t.operands):len(t.operands)])
+	in, err := ctx.backward(slices.Clip(t.operands[base:]))
 	t.operands = t.operands[:base]
 	if err != nil {
 		return err
 	}
+	s.pass(ctx, in, t.since(start))
+	if !t.retain {
+		ctx.release()
+	}
+	return nil
+}
 
-	// Handles that end with this step unless they are passed on: what Backward
-	// made, and the gradients that it consumed.
-	handles := t.since(start)
+// arrive completes the gradients of a node's outputs and reports whether there
+// are any.
+func (s *sweep) arrive(ctx *Context) (reached bool, err error) {
+	for _, v := range ctx.out {
+		if v.requires {
+			s.made[v.slot] = true
+			reached = reached || s.grads[v.slot] != nil
+		}
+	}
+	if reached && ctx.spent {
+		return false, errors.Errorf("a second backward pass through %v: the first one freed what it saved; call Tape.Retain before it to have several", ctx)
+	}
+	if len(s.g.hooks) > 0 {
+		for _, v := range ctx.out {
+			if !v.requires {
+				continue
+			}
+			if err := s.callHooks(v.slot); err != nil {
+				return false, err
+			}
+		}
+	}
+	return reached, nil
+}
+
+// pass adds the gradients that Backward returned to those of the operands. The
+// handles that it made, and those of the gradients that it consumed, are freed
+// unless they go on.
+func (s *sweep) pass(ctx *Context, in, handles []*tensor.Tensor) {
 	for _, v := range ctx.out {
 		if v.requires && !s.kept[v.slot] {
 			handles = append(handles, s.grads[v.slot])
 			s.grads[v.slot] = nil
 		}
 	}
-	t.fresh = handles
-	for i, grad := range in { // a gradient may be there twice: first all handles, then the sums
+	s.passing = s.passing[:0]
+	for i, grad := range in {
 		if grad != nil && ctx.Needs(i) && !take(handles, grad) {
-			grad = t.scope.Use(grad)
+			grad = s.g.tape.scope.Use(grad)
 		}
-		t.operands = append(t.operands, grad)
+		s.passing = append(s.passing, grad)
 	}
-	for i, grad := range t.operands[base:] {
+	// Adding frees handles, of which one may have been returned several times.
+	for i, grad := range s.passing {
 		if grad != nil && ctx.Needs(i) {
 			s.add(ctx.in[i].slot, grad)
 		}
 	}
-	t.operands = t.operands[:base]
 	free(handles)
-	if !t.retain {
-		ctx.release()
-	}
-	return nil
 }
 
 // backward calls the Function's Backward and checks what it returns.

@@ -2,6 +2,7 @@ package autograd
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/deltatape/deltatape/tensor"
 )
@@ -18,12 +19,20 @@ type Tape struct {
 
 	retain, anomaly, closed bool
 
+	slabs []*slab  // hold the Contexts
+	used  int      // of the last slab
+	spare *Context // given back by an operation that was not recorded
+
 	// Memory that recording uses again and again.
-	contexts []Context        // not yet used
-	spare    *Context         // used by an operation that was not recorded
 	operands []*tensor.Tensor // a stack of argument lists
 	fresh    []*tensor.Tensor
 }
+
+// slab is memory for Contexts that goes from closed tapes to new ones, so that
+// training makes little work for the garbage collector.
+type slab [64]Context
+
+var slabs = sync.Pool{New: func() any { return new(slab) }}
 
 // leaf is the Var of a parameter and the version of the value that it took.
 type leaf struct {
@@ -52,9 +61,10 @@ func (t *Tape) Recording() bool { return t.graph.mode == recording }
 // that there may be another one. Without it a second pass is an error.
 func (t *Tape) Retain() { t.retain = true }
 
-// DetectAnomaly makes the tape remember where operations are applied, and
-// makes the backward pass evaluate every gradient and stop at the first one
-// that holds a NaN or an infinity. It is slow: for finding mistakes.
+// DetectAnomaly makes the tape remember where operations are applied from now
+// on, and makes the backward pass evaluate every value and gradient and stop at
+// the first that fails, or that holds a NaN or an infinity. It is slow: for
+// finding mistakes.
 func (t *Tape) DetectAnomaly() { t.anomaly = true }
 
 // Var puts x on the tape as a value whose gradient is wanted. x must be of a
@@ -108,7 +118,11 @@ func (t *Tape) Close() {
 	*t.root = graph{tape: t, mode: t.root.mode}
 	t.graph = t.root
 	t.leaves, t.inOrder = nil, nil
-	t.contexts, t.spare, t.operands, t.fresh = nil, nil, nil, nil
+	for _, s := range t.slabs {
+		clear(s[:])
+		slabs.Put(s)
+	}
+	t.slabs, t.spare, t.operands, t.fresh = nil, nil, nil, nil
 }
 
 func (t *Tape) mustBeOpen(op string) {
@@ -123,11 +137,12 @@ func (t *Tape) newContext() *Context {
 		t.spare = nil
 		return ctx
 	}
-	if len(t.contexts) == 0 {
-		t.contexts = make([]Context, min(max(8, len(t.root.nodes)), 256))
+	if len(t.slabs) == 0 || t.used == len(slab{}) {
+		t.slabs = append(t.slabs, slabs.Get().(*slab))
+		t.used = 0
 	}
-	ctx := &t.contexts[0]
-	t.contexts = t.contexts[1:]
+	ctx := &t.slabs[len(t.slabs)-1][t.used]
+	t.used++
 	return ctx
 }
 

@@ -37,8 +37,10 @@ func (v *Var) Detach() *Var { return v.graph.newVar(v.value, false) }
 
 // Hook calls f with the gradient of v in each backward pass, once it is complete
 // and before it flows on. A tensor that f returns takes its place and must have
-// its shape and dtype; nil leaves it as it is. Hooks of a Var run in the order
-// in which they were set. A Var that requires no gradient has none to show.
+// its shape and dtype; nil leaves it as it is. grad and what f computes are
+// released when f returns, except for what Tape.Keep took. Hooks of a Var run in
+// the order in which they were set. A Var that requires no gradient has none to
+// show.
 func (v *Var) Hook(f func(grad *tensor.Tensor) *tensor.Tensor) {
 	g := v.graph
 	g.tape.mustBeOpen("Var.Hook")

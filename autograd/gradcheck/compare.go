@@ -5,6 +5,8 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
+
+	"github.com/deltatape/deltatape/autograd/internal/rowmajor"
 )
 
 // comparison is that of two Jacobians.
@@ -190,12 +192,12 @@ func (b *block) mismatch(numeric *mat.Dense) error {
 		m.Param = v.param.Name()
 	}
 	if col.at >= 0 {
-		m.Index = unravel(col.at, v.shape)
+		m.Index = rowmajor.Index(col.at, v.shape)
 		m.Analytic /= col.unit
 		m.Numeric /= col.unit
 	}
 	if row.at >= 0 {
-		m.OutputIndex = unravel(row.at, b.base.outs[row.o].Shape())
+		m.OutputIndex = rowmajor.Index(row.at, b.base.outs[row.o].Shape())
 	}
 	m.Cause = b.cause(numeric)
 	return m

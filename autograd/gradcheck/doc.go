@@ -17,10 +17,9 @@
 // function uses are checked when Options.Params names them.
 //
 // Besides, the backward pass has to be the same each time it runs, also when
-// the function was called with other values in between; no gradient may come
-// from zero seeds; absent gradients of outputs have to act as zeros; gradients
-// have to be linear in the seeds; and inputs and seeds whose elements do not lie
-// in row-major order must not matter.
+// the function was called with other values in between. Gradients have to be
+// linear in the seeds, and zero for zero seeds. An absent gradient of an output
+// has to act as zeros. How inputs and seeds lie in memory must not matter.
 //
 // Parity compares two implementations of one function, outputs and gradients,
 // in the dtype of the inputs: the tool for fused kernels and low precision,

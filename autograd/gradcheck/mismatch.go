@@ -8,6 +8,8 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
+
+	"github.com/deltatape/deltatape/autograd/internal/rowmajor"
 )
 
 // Mismatch is a gradient that disagrees with central differences: the worst
@@ -152,7 +154,7 @@ axes:
 			continue
 		}
 		for k := range b.cols {
-			if wrong[k] == (unravel(k, v.shape)[axis] == 0) {
+			if wrong[k] == (rowmajor.Index(k, v.shape)[axis] == 0) {
 				continue axes
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/autograd/internal/rowmajor"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -160,7 +161,7 @@ func (d *Disparity) compare(name string, want, got *tensor.Tensor, tolerance flo
 		ratio = 0
 	}
 	if !(ratio <= tolerance) {
-		d.Differences = append(d.Differences, Difference{name, ratio, tolerance, unravel(at, want.Shape()), a[at], b[at]})
+		d.Differences = append(d.Differences, Difference{name, ratio, tolerance, rowmajor.Index(at, want.Shape()), a[at], b[at]})
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/autograd/internal/rowmajor"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -47,7 +48,7 @@ func (c *checker) repeats(base *trial) error {
 	for o, y := range base.values {
 		if i := differs(y, fresh.values[o], 0); i >= 0 {
 			return errors.Errorf("output %d differs between two calls with the same inputs: %.9g and %.9g at %v: the function is not deterministic, or keeps state between calls",
-				base.at[o], y[i], fresh.values[o][i], unravel(i, base.outs[o].Shape()))
+				base.at[o], y[i], fresh.values[o][i], rowmajor.Index(i, base.outs[o].Shape()))
 		}
 	}
 	fourth, err := fresh.gradients(seeds)
@@ -145,7 +146,7 @@ func (c *checker) strided(base *trial, seeds, grads [][]float64) error {
 	for o, y := range base.values {
 		if i := differs(y, tr.values[o], 1e-10); i >= 0 {
 			return errors.Errorf("output %d depends on how the inputs lie in memory: contiguous %.9g, not contiguous %.9g at %v",
-				base.at[o], y[i], tr.values[o][i], unravel(i, base.outs[o].Shape()))
+				base.at[o], y[i], tr.values[o][i], rowmajor.Index(i, base.outs[o].Shape()))
 		}
 	}
 	tensors := make([]*tensor.Tensor, len(seeds))
@@ -174,7 +175,7 @@ func spread(x *tensor.Tensor) *tensor.Tensor {
 func (c *checker) same(want, got [][]float64, rtol float64) error {
 	for i, v := range c.vars {
 		if at := differs(want[i], got[i], rtol); at >= 0 {
-			return errors.Errorf("%s: want %.9g, got %.9g at %v", v, want[i][at], got[i][at], unravel(at, v.shape))
+			return errors.Errorf("%s: want %.9g, got %.9g at %v", v, want[i][at], got[i][at], rowmajor.Index(at, v.shape))
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/autograd/internal/rowmajor"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -100,7 +101,7 @@ func (c *checker) baseline() (*trial, error) {
 		for i, y := range list {
 			if math.IsNaN(y) || math.IsInf(y, 0) {
 				tr.close()
-				return nil, errors.Errorf("output %d is %v at %v: no derivative can be checked at these inputs", tr.at[o], y, unravel(i, tr.outs[o].Shape()))
+				return nil, errors.Errorf("output %d is %v at %v: no derivative can be checked at these inputs", tr.at[o], y, rowmajor.Index(i, tr.outs[o].Shape()))
 			}
 		}
 	}
@@ -200,14 +201,4 @@ func fromSlice(list []float64, shape []int) *tensor.Tensor {
 		return tensor.Scalar(list[0])
 	}
 	return tensor.FromSlice(list, shape...)
-}
-
-// unravel turns a row-major position into an index.
-func unravel(at int, shape []int) []int {
-	index := make([]int, len(shape))
-	for axis := len(shape) - 1; axis >= 0; axis-- {
-		index[axis] = at % shape[axis]
-		at /= shape[axis]
-	}
-	return index
 }
