@@ -185,6 +185,7 @@ var gradCases = []gradCase{
 	{op: "Flip", name: "all", f: f1(func(x *autograd.Var) *autograd.Var { return Flip(x) }), in: list(normal(2, 3))},
 	{op: "Repeat", f: f1(func(x *autograd.Var) *autograd.Var { return Repeat(x, 3, -1) }), in: list(normal(2, 3))},
 	{op: "Repeat", name: "first axis", f: f1(func(x *autograd.Var) *autograd.Var { return Repeat(x, 2, 0) }), in: list(normal(2, 3))},
+	{op: "Repeat", name: "not at all", f: f1(func(x *autograd.Var) *autograd.Var { return Repeat(x, 0, 1) }), in: list(normal(2, 3))},
 
 	{op: "Slice", f: f1(func(x *autograd.Var) *autograd.Var { return Slice(x, []int{0, 1}, []int{2, 3}) }), in: list(normal(3, 4))},
 	{op: "Slice", name: "negative", f: f1(func(x *autograd.Var) *autograd.Var { return Slice(x, []int{-9, -2}, []int{-1, 99}) }), in: list(normal(3, 4))},
@@ -233,6 +234,7 @@ var gradCases = []gradCase{
 		return CrossEntropy(x, tensor.FromSlice([]int64{1, IgnoreLabel, 0, 2}, 2, 2))
 	}), in: list(normal(2, 2, 3))},
 	{op: "CrossEntropy", name: "one position", f: f1(func(x *autograd.Var) *autograd.Var { return CrossEntropy(x, tensor.Scalar(uint8(1))) }), in: list(normal(3))},
+	{op: "CrossEntropy", name: "no positions", f: f1(func(x *autograd.Var) *autograd.Var { return CrossEntropy(x, ints()) }), in: list(normal(0, 3))},
 	{op: "CrossEntropyWith", name: "smoothing", f: f1(func(x *autograd.Var) *autograd.Var {
 		return CrossEntropyWith(x, ints(2, 0, 3), CrossEntropyOptions{Smoothing: 0.1})
 	}), in: list(normal(3, 4))},

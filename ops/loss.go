@@ -16,8 +16,8 @@ type Reduction int
 // The reductions of CrossEntropyWith.
 const (
 	ReduceMean Reduction = iota // the mean over positions that count; 0 if none does
-	ReduceSum
-	ReduceNone // no reduction: the losses in the shape of the labels
+	ReduceSum                   // the sum
+	ReduceNone                  // the losses themselves, in the shape of the labels
 )
 
 // CrossEntropyOptions are options of CrossEntropyWith.
@@ -60,15 +60,7 @@ func (crossEntropy) String() string { return "ops.CrossEntropy" }
 func (f crossEntropy) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
 	f.check(in[0], in[1])
 	x := widen(matrix(in[0]))
-	rows := x.Dim(0)
-
-	labels := in[1]
-	if labels.Dtype().Size() >= 4 && labels.Dtype() != tensor.Int32 {
-		labels = tensor.AsType(labels, tensor.Int64)
-	} else {
-		labels = tensor.AsType(labels, tensor.Int32)
-	}
-	labels = tensor.Reshape(labels, rows, 1)
+	labels := tensor.Reshape(tensor.AsType(in[1], tensor.Int64), x.Dim(0), 1) // unsigned types lack IgnoreLabel
 	counts := tensor.NotEqual(labels, tensor.Like(labels, IgnoreLabel))
 	classes := tensor.Where(counts, labels, tensor.Like(labels, 0))
 

@@ -23,17 +23,20 @@ func RMSNormZeroCentered(x, weight *autograd.Var, eps float64) *autograd.Var {
 }
 
 // GatedRMSNorm returns RMSNorm(x, weight, eps)·SiLU(gate), computed in float32
-// or better: the norm comes before the gate. The result has x's dtype.
+// or better: the norm comes before the gate, which has x's shape. The result
+// has x's dtype.
 func GatedRMSNorm(x, gate, weight *autograd.Var, eps float64) *autograd.Var {
 	defer rename("GatedRMSNorm")
 	notNil("GatedRMSNorm", x, gate)
-	dtype := x.Dtype()
+	if !sameShape(x.Value(), gate.Value()) {
+		panic(tensor.NewError("ops.GatedRMSNorm", []*tensor.Tensor{x.Value(), gate.Value()}, "want x and gate of one shape"))
+	}
 	if isHalf(gate.Dtype()) {
 		gate = AsType(gate, tensor.Float32)
 	}
 	y := Mul(normalized("GatedRMSNorm", x, weight, eps), SiLU(gate))
-	if y.Dtype() != dtype {
-		y = AsType(y, dtype)
+	if y.Dtype() != x.Dtype() {
+		y = AsType(y, x.Dtype())
 	}
 	return y
 }

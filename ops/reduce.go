@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"math"
 	"slices"
 
 	"github.com/deltatape/deltatape/autograd"
@@ -59,7 +60,8 @@ func LogSumExp(x *autograd.Var, keepDims bool, axes ...int) *autograd.Var {
 	reduce := func(x *tensor.Tensor) *tensor.Tensor { return tensor.LogSumExp(x, keepDims, axes...) }
 	return unary("LogSumExp", reduce, x, withTwo(readA|readY, func(g, x, y *tensor.Tensor) *tensor.Tensor {
 		shape := x.Shape()
-		y = tensor.Where(tensor.IsInf(y), tensor.Like(y, 0), y) // −Inf − (−Inf) is NaN
+		empty := tensor.Equal(y, tensor.Like(y, math.Inf(-1)))
+		y = tensor.Where(empty, tensor.Like(y, 0), y) // −Inf − (−Inf) is NaN
 		soft := tensor.Exp(tensor.Sub(x, unreduce(y, shape, axes)))
 		return tensor.Mul(unreduce(g, shape, axes), soft)
 	}))

@@ -126,13 +126,16 @@ func arangeFloat(start, step float64, n int, d Dtype) *Tensor {
 // Eye returns an n by m matrix with ones on diagonal k.
 func Eye(n, m, k int, d Dtype) *Tensor {
 	checkShape("Eye", []int{n, m})
-	r, err := mlxc.Eye(deviceFor(d), n, m, clampInt32(k), mlxc.Dtype(d))
+	if !d.valid() {
+		panic(NewError("tensor.Eye", nil, "unsupported dtype %d", d))
+	}
+	r, err := mlxc.Eye(deviceFor(d), n, m, nearDiagonal(k, n, m), mlxc.Dtype(d))
 	if err != nil {
 		raise("Eye", err)
 	}
 	return wrap(nil, &r).fitting("Eye")
 }
 
-// clampInt32 limits a number, whose size beyond 32 bits does not matter, to what
-// the engine takes.
-func clampInt32(k int) int { return min(max(k, math.MinInt32), math.MaxInt32) }
+// nearDiagonal limits the number of a diagonal to those that touch a matrix,
+// and the two beside them: the engine takes 32 bits.
+func nearDiagonal(k, rows, cols int) int { return min(max(k, -rows), cols) }

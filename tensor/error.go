@@ -79,7 +79,7 @@ func Try(f func()) (err error) {
 }
 
 // libraries are the packages whose frames are not a user's call site.
-var libraries = []string{"tensor.", "autograd.", "autograd/gradcheck.", "ops.", "ops/gateddelta.", "models/nn.", "internal/"}
+var libraries = []string{"tensor.", "autograd.", "autograd/gradcheck.", "ops.", "ops/gateddelta.", "models/nn.", "models/qla.", "train.", "internal/"}
 
 const module = "github.com/deltatape/deltatape/"
 

@@ -2,6 +2,8 @@ package tensor
 
 import (
 	"runtime"
+	"sync"
+	"weak"
 
 	"github.com/pkg/errors"
 
@@ -12,13 +14,22 @@ import (
 // are computed once. After an error the tensors can't be used any more.
 func Eval(ts ...*Tensor) error { return eval("Eval", ts, false) }
 
-// AsyncEval starts to compute tensors and returns; errors may come later, from
-// what waits for them.
+// AsyncEval starts to compute tensors and returns; errors come later, to
+// whoever reads or evaluates these tensors, and to Synchronize.
 func AsyncEval(ts ...*Tensor) error { return eval("AsyncEval", ts, true) }
 
 // Synchronize waits until all that was started is done.
 func Synchronize() error {
-	return errors.Wrap(mlxc.Synchronize(mlxc.Device(DefaultDevice())), "tensor.Synchronize")
+	evaluation.Lock()
+	defer evaluation.Unlock()
+	return errors.Wrap(waitForStarted(), "tensor.Synchronize")
+}
+
+// evaluation makes a failed evaluation and the mark that it leaves on its
+// tensors one step.
+var evaluation struct {
+	sync.Mutex
+	started []weak.Pointer[Tensor] // by AsyncEval, and not yet waited for
 }
 
 func eval(op string, ts []*Tensor, async bool) error {
@@ -30,9 +41,6 @@ func eval(op string, ts []*Tensor, async bool) error {
 		case t.Closed():
 			return errors.WithStack(t.closedError(op))
 		}
-		if f := t.failed.Load(); f != nil {
-			return errors.Wrapf(f.err, "tensor.%s: an evaluation failed before", op)
-		}
 		list = append(list, t.h)
 	}
 	if len(list) == 0 {
@@ -42,19 +50,56 @@ func eval(op string, ts []*Tensor, async bool) error {
 		return errors.Errorf("tensor.%s: inside a function that is traced for VJP or Compile nothing can be evaluated", op)
 	}
 	relievePressure()
+	evaluation.Lock()
+	defer evaluation.Unlock()
+	if !async { // a failure belongs to those who started the work
+		_ = waitForStarted()
+	}
+	for _, t := range ts {
+		if f := t.failed.Load(); f != nil {
+			return errors.Wrapf(f.err, "tensor.%s: an evaluation failed before", op)
+		}
+	}
 	err := withinLimit(ts)
 	if err == nil {
 		err = mlxc.Eval(list, async)
-		if err == nil && !async {
-			err = peakWithinLimit()
-		} else if err != nil {
-			// The engine calls arrays of a failed evaluation done: what they
-			// hold is garbage.
+		switch {
+		case err != nil:
 			for _, t := range ts {
-				t.failed.Store(&evalFailure{err})
+				t.fail(err)
 			}
+		case async:
+			for _, t := range ts {
+				evaluation.started = append(evaluation.started, weak.Make(t))
+			}
+		default:
+			err = peakWithinLimit()
 		}
 	}
 	runtime.KeepAlive(ts)
 	return errors.Wrap(err, "tensor."+op)
 }
+
+// waitForStarted waits for asynchronous evaluations.
+func waitForStarted() error {
+	if len(evaluation.started) == 0 {
+		return nil
+	}
+	err := mlxc.Synchronize(mlxc.CPU)
+	if DefaultDevice() == GPU {
+		if gpuErr := mlxc.Synchronize(mlxc.GPU); err == nil {
+			err = gpuErr
+		}
+	}
+	for _, p := range evaluation.started {
+		if t := p.Value(); t != nil && err != nil {
+			t.fail(err)
+		}
+	}
+	evaluation.started = nil
+	return err
+}
+
+// fail marks a tensor whose evaluation failed: the engine calls its array done,
+// but what that holds is garbage.
+func (t *Tensor) fail(err error) { t.failed.Store(&evalFailure{err}) }

@@ -24,7 +24,7 @@ func Slice(x *Tensor, start, stop []int, strides ...int) *Tensor {
 			if s <= 0 {
 				panic(NewError("tensor.Slice", []*Tensor{x}, "want positive strides, got %v; use Flip to reverse", strides))
 			}
-			st[i] = int32(min(s, math.MaxInt32))
+			st[i] = int32(min(s, max(1, x.shape[i]))) // the engine adds to it
 		}
 	}
 	m, err := mlxc.Slice(deviceOf(x), h, lo, hi, st)
@@ -132,6 +132,9 @@ func ScatterAdd(x, indices, updates *Tensor, axis int) *Tensor {
 	}
 	if updates.Size() == 0 {
 		return Contiguous(x)
+	}
+	if isNarrow(x) {
+		return AsType(ScatterAdd(AsType(x, Float32), indices, updates, a), x.dtype)
 	}
 	if updates.dtype != x.dtype {
 		updates = AsType(updates, x.dtype)

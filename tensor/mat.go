@@ -31,6 +31,9 @@ func ToMat(t *Tensor) (*mat.Dense, error) {
 	if t.Closed() {
 		return nil, errors.WithStack(t.closedError("ToMat"))
 	}
+	if err := Eval(t); err != nil {
+		return nil, err
+	}
 	data, err := Data[float64](AsType(s.Use(t), Float64))
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ func Memory() MemoryStats {
 	}
 	limit.Lock()
 	defer limit.Unlock()
-	m.Peak = max(m.Peak, limit.peak)
+	m.Peak = max(m.Peak, m.Active, limit.peak) // the engine resets its peak to 0
 	return MemoryStats(m)
 }
 

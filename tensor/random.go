@@ -105,6 +105,9 @@ func Categorical(key, logits *Tensor) *Tensor {
 	if logits.NDim() == 0 || logits.shape[logits.NDim()-1] == 0 {
 		panic(NewError("tensor.Categorical", []*Tensor{logits}, "want a last axis of length 1 or more"))
 	}
+	if logits.Size() == 0 {
+		return full("Categorical", scopeOf(logits, key), 0, Uint32, logits.shape[:logits.NDim()-1])
+	}
 	m, err := mlxc.RandomCategorical(deviceOf(logits), l, logits.NDim()-1, h)
 	t := madeOf("Categorical", &m, err, logits, key)
 	t.bounds = &bounds{0, int64(logits.shape[logits.NDim()-1]) - 1}

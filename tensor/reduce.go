@@ -7,7 +7,8 @@ import "github.com/deltatape/deltatape/internal/mlxc"
 
 type reduceFunc func(mlxc.Device, mlxc.Array, []int32, bool) (mlxc.Made, error)
 
-func reduce(op string, f reduceFunc, x *Tensor, keepDims bool, axes []int) *Tensor {
+// reduce applies f; neutral is the result for no elements.
+func reduce(op string, f reduceFunc, neutral float64, x *Tensor, keepDims bool, axes []int) *Tensor {
 	h := x.handle(op)
 	list := x.axes(op, axes)
 	if len(list) == 0 { // the engine would keep the dtype, too
@@ -16,44 +17,39 @@ func reduce(op string, f reduceFunc, x *Tensor, keepDims bool, axes []int) *Tens
 		return made(op, &m, err, one)
 	}
 	m, err := f(deviceOf(x), h, list, keepDims)
-	return made(op, &m, err, x)
-}
-
-// Sum adds elements.
-func Sum(x *Tensor, keepDims bool, axes ...int) *Tensor {
-	return reduce("Sum", mlxc.SumAxes, x, keepDims, axes)
-}
-
-// Mean averages elements.
-func Mean(x *Tensor, keepDims bool, axes ...int) *Tensor {
-	return reduce("Mean", mlxc.MeanAxes, x, keepDims, axes)
+	y := made(op, &m, err, x)
+	if x.Size() > 0 {
+		return y
+	}
+	defer Free(y) // the engine would run on without an end
+	return full(op, x.scope, neutral, y.dtype, y.shape)
 }
 
 // Prod multiplies elements.
 func Prod(x *Tensor, keepDims bool, axes ...int) *Tensor {
-	return reduce("Prod", mlxc.ProdAxes, x, keepDims, axes)
+	return widened("Prod", x, func(x *Tensor) *Tensor { return reduce("Prod", mlxc.ProdAxes, 1, x, keepDims, axes) })
 }
 
 // Max returns the greatest element; it refuses an axis of length 0.
 func Max(x *Tensor, keepDims bool, axes ...int) *Tensor {
 	x.refuseEmpty("Max", axes)
-	return reduce("Max", mlxc.MaxAxes, x, keepDims, axes)
+	return reduce("Max", mlxc.MaxAxes, 0, x, keepDims, axes)
 }
 
 // Min returns the smallest element; it refuses an axis of length 0.
 func Min(x *Tensor, keepDims bool, axes ...int) *Tensor {
 	x.refuseEmpty("Min", axes)
-	return reduce("Min", mlxc.MinAxes, x, keepDims, axes)
+	return reduce("Min", mlxc.MinAxes, 0, x, keepDims, axes)
 }
 
 // All is true where no element is 0.
 func All(x *Tensor, keepDims bool, axes ...int) *Tensor {
-	return reduce("All", mlxc.AllAxes, x, keepDims, axes)
+	return reduce("All", mlxc.AllAxes, 1, x, keepDims, axes)
 }
 
 // Any is true where an element is not 0.
 func Any(x *Tensor, keepDims bool, axes ...int) *Tensor {
-	return reduce("Any", mlxc.AnyAxes, x, keepDims, axes)
+	return reduce("Any", mlxc.AnyAxes, 0, x, keepDims, axes)
 }
 
 // LogSumExp returns log Σ exp without overflow; it refuses an axis of length 0.
@@ -63,7 +59,7 @@ func LogSumExp(x *Tensor, keepDims bool, axes ...int) *Tensor {
 		return Sum(AsType(x, floating(x.dtype)), keepDims, axes...)
 	}
 	if x.dtype != Float64 {
-		return reduce("LogSumExp", mlxc.LogsumexpAxes, x, keepDims, axes)
+		return reduce("LogSumExp", mlxc.LogsumexpAxes, 0, x, keepDims, axes)
 	}
 	if len(axes) == 0 {
 		axes = make([]int, x.NDim())
@@ -171,6 +167,9 @@ func scan(op string, f scanFunc, x *Tensor, axis int, reverse, exclusive bool) *
 	a := x.axis(op, axis)
 	if x.Size() == 0 { // the engine divides by the length
 		return Contiguous(x)
+	}
+	if isNarrow(x) {
+		return widened(op, x, func(x *Tensor) *Tensor { return scan(op, f, x, a, reverse, exclusive) })
 	}
 	m, err := f(deviceOf(x), h, a, reverse, !exclusive, mlxc.NoDtype)
 	return made(op, &m, err, x)

@@ -294,7 +294,8 @@ func triangle(op string, f func(mlxc.Device, mlxc.Array, int) (mlxc.Made, error)
 	if x.NDim() < 2 {
 		panic(NewError("tensor."+op, []*Tensor{x}, "want at least two axes"))
 	}
-	m, err := f(deviceOf(x), h, clampInt32(k))
+	k = nearDiagonal(k, x.Dim(-2), x.Dim(-1))
+	m, err := f(deviceOf(x), h, k)
 	return made(op, &m, err, x)
 }
 
@@ -355,7 +356,7 @@ func Depends(xs, deps []*Tensor) []*Tensor {
 	if len(deps) == 0 {
 		panic(NewError("tensor.Depends", xs, "want at least one tensor to depend on"))
 	}
-	list, err := mlxc.Depends(hx, handles("Depends", deps))
+	list, err := mlxc.Depends(deviceOfAll(xs...), hx, handles("Depends", deps))
 	out := madeList("Depends", list, err, append(append(make([]*Tensor, 0, len(xs)+len(deps)), xs...), deps...)...)
 	for i, x := range xs {
 		out[i].bounds = x.bounds

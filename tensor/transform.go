@@ -62,7 +62,7 @@ func VJP(f func([]*Tensor) []*Tensor, primals, cotangents []*Tensor) (outs, grad
 		}
 		return outs
 	}
-	o, g, err := mlxc.VJP(traced(counted), handles("VJP", primals), handles("VJP", cotangents))
+	o, g, err := mlxc.VJP(deviceOfAll(primals...), traced(counted), handles("VJP", primals), handles("VJP", cotangents))
 	runtime.KeepAlive(primals)
 	runtime.KeepAlive(cotangents)
 	if err != nil {

@@ -319,7 +319,8 @@ dt_result dt_cumsum_axis(uintptr_t a, int axis, bool reverse, bool inclusive, in
   return dt_made(failed, res);
 }
 
-uintptr_t dt_depends(const uintptr_t* inputs, size_t inputs_num, const uintptr_t* dependencies, size_t dependencies_num) {
+uintptr_t dt_depends(const uintptr_t* inputs, size_t inputs_num, const uintptr_t* dependencies, size_t dependencies_num, int device) {
+  dt_select(device);
   mlx_vector_array inputs_vec = dt.mlx_vector_array_new_data((const mlx_array*)inputs, inputs_num);
   mlx_vector_array dependencies_vec = dt.mlx_vector_array_new_data((const mlx_array*)dependencies, dependencies_num);
   mlx_vector_array res = {0};

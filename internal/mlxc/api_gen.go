@@ -447,11 +447,11 @@ func CumsumAxis(device Device, a Array, axis int, reverse bool, inclusive bool, 
 }
 
 // Depends calls mlx_depends.
-func Depends(inputs []Array, dependencies []Array) ([]Made, error) {
+func Depends(device Device, inputs []Array, dependencies []Array) ([]Made, error) {
 	if err := enter(); err != nil {
 		return nil, err
 	}
-	r := C.dt_depends((*C.uintptr_t)(unsafe.Pointer(unsafe.SliceData(inputs))), C.size_t(len(inputs)), (*C.uintptr_t)(unsafe.Pointer(unsafe.SliceData(dependencies))), C.size_t(len(dependencies)))
+	r := C.dt_depends((*C.uintptr_t)(unsafe.Pointer(unsafe.SliceData(inputs))), C.size_t(len(inputs)), (*C.uintptr_t)(unsafe.Pointer(unsafe.SliceData(dependencies))), C.size_t(len(dependencies)), C.int(device))
 	runtime.KeepAlive(inputs)
 	runtime.KeepAlive(dependencies)
 	return leaveVector(r)

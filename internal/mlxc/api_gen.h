@@ -234,7 +234,7 @@ dt_result dt_cos(uintptr_t a, int device);
 dt_result dt_cosh(uintptr_t a, int device);
 dt_result dt_cumprod_axis(uintptr_t a, int axis, bool reverse, bool inclusive, int dtype, int device);
 dt_result dt_cumsum_axis(uintptr_t a, int axis, bool reverse, bool inclusive, int dtype, int device);
-uintptr_t dt_depends(const uintptr_t* inputs, size_t inputs_num, const uintptr_t* dependencies, size_t dependencies_num);
+uintptr_t dt_depends(const uintptr_t* inputs, size_t inputs_num, const uintptr_t* dependencies, size_t dependencies_num, int device);
 dt_result dt_divide(uintptr_t a, uintptr_t b, int device);
 dt_result dt_einsum(const char* subscripts, const uintptr_t* operands, size_t operands_num, int device);
 dt_result dt_equal(uintptr_t a, uintptr_t b, int device);

@@ -65,7 +65,7 @@ static struct {
 static __thread int tracing;
 
 static void run_job(void) {
-  dt.mlx_set_default_stream(dt_streams[job.device]);
+  dt_select(job.device);
   job.result = 0;
   switch (job.kind) {
     case JOB_NEW: {
@@ -89,7 +89,6 @@ static void run_job(void) {
       dt.mlx_closure_free((mlx_closure){(void*)job.closure});
       break;
     case JOB_VJP:
-      for (int d = dt_has_gpu(); d >= 0; d--) dt.mlx_set_default_stream(dt_streams[d]);
       job.result = !vjp(job.closure, job.in, job.n, job.cotangents, job.m, job.outs, job.grads);
       break;
   }
@@ -137,11 +136,11 @@ static uintptr_t submit(enum job_kind kind, uintptr_t closure, const uintptr_t* 
 
 int dt_on_tracing_thread(void) { return tracing; }
 
-int dt_vjp(uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t* cotangents, size_t m,
+int dt_vjp(int device, uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t* cotangents, size_t m,
            uintptr_t* outs, uintptr_t* grads) {
   if (tracing) return vjp(id, primals, n, cotangents, m, outs, grads);
   job.cotangents = cotangents, job.m = m, job.outs = outs, job.grads = grads;
-  return !submit(JOB_VJP, id, primals, n, DT_CPU);
+  return !submit(JOB_VJP, id, primals, n, device);
 }
 
 uintptr_t dt_compiled_new(uintptr_t id, int device) { return submit(JOB_NEW, id, NULL, 0, device); }

@@ -96,7 +96,7 @@ func Tracing() bool { return C.dt_on_tracing_thread() != 0 }
 
 // VJP returns the outputs of f at the primals and, for the cotangents of the
 // outputs, the gradients of the primals, both by MLX's own differentiation.
-func VJP(f Func, primals, cotangents []Array) (outs, grads []Made, err error) {
+func VJP(device Device, f Func, primals, cotangents []Array) (outs, grads []Made, err error) {
 	if !Tracing() {
 		traceMu.Lock()
 		defer traceMu.Unlock()
@@ -107,7 +107,7 @@ func VJP(f Func, primals, cotangents []Array) (outs, grads []Made, err error) {
 	defer mu.Unlock()
 	id, c := register(f)
 	o, g := make([]C.uintptr_t, len(cotangents)+1), make([]C.uintptr_t, len(primals)+1)
-	code := C.dt_vjp(C.uintptr_t(id), (*C.uintptr_t)(unsafe.Pointer(unsafe.SliceData(primals))), C.size_t(len(primals)),
+	code := C.dt_vjp(C.int(device), C.uintptr_t(id), (*C.uintptr_t)(unsafe.Pointer(unsafe.SliceData(primals))), C.size_t(len(primals)),
 		(*C.uintptr_t)(unsafe.Pointer(unsafe.SliceData(cotangents))), C.size_t(len(cotangents)), &o[0], &g[0])
 	if code != 0 {
 		return nil, nil, c.failure()

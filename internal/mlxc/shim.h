@@ -10,6 +10,10 @@ enum { DT_CPU = 0, DT_GPU = 1 };
 // dt_streams holds the one evaluation stream of each device.
 extern mlx_stream dt_streams[2];
 
+// dt_select makes a device and its stream the default of this thread, for
+// functions of MLX that take no stream.
+void dt_select(int device);
+
 // dt_open loads the library and fills the table. It returns NULL, or the text
 // of an error (static); *missing then names an absent function or is NULL.
 const char* dt_open(const char* path, const char** missing);
@@ -44,7 +48,7 @@ int dt_synchronize(int device);
 int dt_on_tracing_thread(void);
 
 // dt_vjp writes MLX's own outputs and gradients of closure id.
-int dt_vjp(uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t* cotangents, size_t m,
+int dt_vjp(int device, uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t* cotangents, size_t m,
            uintptr_t* outs, uintptr_t* grads);
 
 uintptr_t dt_compiled_new(uintptr_t id, int device);

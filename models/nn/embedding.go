@@ -11,12 +11,11 @@ type Embedding struct {
 	Weight *autograd.Param `param:"weight"` // [vocab, dim]
 }
 
-// NewEmbedding makes a table of normal numbers with standard deviation 1/√dim,
-// so that vectors have length 1, and logits of unit features unit size where
-// the table is the output layer, too.
+// NewEmbedding makes a table of standard normal numbers. Where it is the output
+// layer, too, Scale it by 1/√dim, so that unit features give unit logits.
 func NewEmbedding(key *tensor.Tensor, vocab, dim int) *Embedding {
 	checkSizes("nn.NewEmbedding", vocab, dim)
-	return &Embedding{Weight: normal("weight", key, lecun(dim), vocab, dim)}
+	return &Embedding{Weight: normal("weight", key, 1, vocab, dim)}
 }
 
 // Forward looks up integer ids [...] and returns their vectors [..., dim].

@@ -24,6 +24,14 @@ func Draw(name string, key *tensor.Tensor, draw func(key *tensor.Tensor) *tensor
 	return autograd.NewParam(name, draw(s.Use(key)))
 }
 
+// Scale multiplies a parameter's value, to change the size that a constructor
+// gave it.
+func Scale(p *autograd.Param, factor float64) {
+	s := tensor.NewScope()
+	defer s.Close()
+	p.SetValue(tensor.MulScalar(s.Use(p.Value()), factor))
+}
+
 // normal makes a parameter of normally distributed float32 numbers.
 func normal(name string, key *tensor.Tensor, std float64, shape ...int) *autograd.Param {
 	return Draw(name, key, func(key *tensor.Tensor) *tensor.Tensor {

@@ -179,14 +179,36 @@ func TestShortConvContinues(t *testing.T) {
 	}
 }
 
+// TestLinearMixesDtypes checks that each gradient has its operand's dtype.
+func TestLinearMixesDtypes(t *testing.T) {
+	l := nn.NewLinear(tensor.Key(1), 4, 3, true)
+	nn.Cast(l, tensor.BFloat16)
+	tape := autograd.NewTape()
+	defer tape.Close()
+	x := tape.Var(normal(2, 5, 4))
+	y := l.Forward(tape, x)
+	grads, err := tape.Grad([]*autograd.Var{y}, []*tensor.Tensor{tensor.Ones(y.Dtype(), 5, 3)}, x, tape.Param(l.Weight), tape.Param(l.Bias))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []tensor.Dtype{tensor.Float32, tensor.BFloat16, tensor.BFloat16} {
+		if got := grads[i].Dtype(); got != want {
+			t.Errorf("gradient %d is %s, want %s", i, got, want)
+		}
+	}
+}
+
 // TestInitialScale checks that layers keep unit inputs at about unit size.
 func TestInitialScale(t *testing.T) {
 	tape := autograd.NoGrad()
 	defer tape.Close()
 	x := tape.Const(normal(1, 64, 256))
+	table := nn.NewEmbedding(tensor.Key(3), 100, 256)
+	nn.Scale(table.Weight, 1.0/16)
 	for name, y := range map[string]*autograd.Var{
 		"Linear":           nn.NewLinear(tensor.Key(2), 256, 100, true).Forward(tape, x),
-		"Embedding.Logits": nn.NewEmbedding(tensor.Key(3), 100, 256).Logits(tape, x),
+		"Embedding":        nn.NewEmbedding(tensor.Key(3), 100, 256).Forward(tape, tensor.Arange(0, 100, 1, tensor.Int32)),
+		"Embedding.Logits": table.Logits(tape, x),
 	} {
 		std := 0.0
 		for _, v := range layertest.Floats(t, y.Value()) {

@@ -46,7 +46,7 @@ func (linear) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Ten
 	if x.NDim() == 0 || w.NDim() != 2 || x.Dim(-1) != w.Dim(1) {
 		panic(tensor.NewError("nn.Linear", []*tensor.Tensor{x, w}, "want x [..., in] and a weight [out, in]"))
 	}
-	ctx.Save(x, w)
+	ctx.Save(x, w, b)
 	rows, wt := tensor.Reshape(x, rowCount(x), w.Dim(1)), tensor.Transpose(w)
 	var y *tensor.Tensor
 	if b == nil {
@@ -60,19 +60,27 @@ func (linear) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Ten
 }
 
 func (linear) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
-	x, w := ctx.Saved(0), ctx.Saved(1)
+	x, w, b := ctx.Saved(0), ctx.Saved(1), ctx.Saved(2)
 	dy := tensor.Reshape(grad[0], rowCount(x), w.Dim(0))
 	out := make([]*tensor.Tensor, 3)
 	if ctx.Needs(0) {
-		out[0] = tensor.Reshape(tensor.MatMul(dy, w), x.Shape()...)
+		out[0] = tensor.Reshape(as(x, tensor.MatMul(dy, w)), x.Shape()...)
 	}
 	if ctx.Needs(1) {
-		out[1] = tensor.MatMul(tensor.Transpose(dy), tensor.Reshape(x, rowCount(x), w.Dim(1)))
+		out[1] = as(w, tensor.MatMul(tensor.Transpose(dy), tensor.Reshape(x, rowCount(x), w.Dim(1))))
 	}
 	if ctx.Needs(2) {
-		out[2] = tensor.Sum(dy, false, 0)
+		out[2] = as(b, tensor.Sum(dy, false, 0))
 	}
 	return out
+}
+
+// as returns a gradient in the dtype of its operand.
+func as(operand, grad *tensor.Tensor) *tensor.Tensor {
+	if grad.Dtype() == operand.Dtype() {
+		return grad
+	}
+	return tensor.AsType(grad, operand.Dtype())
 }
 
 // rowCount is the product of all axes but the last.

@@ -46,3 +46,16 @@ func BenchmarkTrainingStep(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkGenerate measures a token of the default model after a short prompt.
+func BenchmarkGenerate(b *testing.B) {
+	m := newModel(b, Config{}, 1)
+	for b.Loop() {
+		for _, err := range m.Generate(b.Context(), []int32{1, 2, 3}, 20, SampleOptions{Temperature: 1}) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(20*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
+}

@@ -50,7 +50,7 @@ func TestStepEqualsForward(t *testing.T) {
 			for _, d := range []struct {
 				dtype tensor.Dtype
 				limit float64
-			}{{tensor.Float32, 1e-5}, {tensor.Float64, 1e-12}} {
+			}{{tensor.Float32, 1e-5}, {tensor.Float64, 1e-12}, {tensor.BFloat16, 3e-2}} {
 				nn.Cast(m, d.dtype)
 				ids := tokens(9, 2, 37)
 				want := logits(t, m, ids)

@@ -24,8 +24,13 @@
 //
 // # Memory
 //
-// Per token, a layer in training keeps for its backward what its ops save, in
-// elements of the model's dtype; see GatedDeltaNet.
+// Until the backward pass, a layer holds for each token
+//
+//	4·Hidden + 4·Intermediate + 3·(2·Hk·K + Hv·V) + 2·Hk·K + 5·Hv·V
+//
+// elements and a few per head, beside the states that package gateddelta tells:
+// 13.5 KiB a token with the default sizes. A Cache holds for each sequence and
+// layer (ConvWidth−1)·(2·Hk·K + Hv·V) + Hv·K·V elements.
 //
 // # Errors
 //

@@ -2,6 +2,7 @@ package qla
 
 import (
 	"iter"
+	"math"
 
 	"github.com/pkg/errors"
 
@@ -29,7 +30,14 @@ type Model struct {
 	cfg Config
 }
 
-// New makes a model with random weights, which are functions of cfg and key.
+// branchScale is the initial size of what a branch adds to the stream, relative
+// to unit features: small, so that a new model is close to its embedding and
+// output layer, learns frequencies at once, and takes high learning rates.
+const branchScale = 0.1
+
+// New makes a model with random weights, which are functions of cfg and key: see
+// the layers' constructors. Output projections of the branches begin at a tenth of
+// that, and an embedding that is the output layer, too, at 1/√Hidden.
 func New(cfg Config, key *tensor.Tensor) (*Model, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -50,7 +58,9 @@ func build(cfg Config, key *tensor.Tensor) *Model {
 		Norm:      nn.NewZeroCenteredRMSNorm(cfg.Hidden, cfg.NormEps),
 		cfg:       cfg,
 	}
-	if !cfg.TieEmbeddings {
+	if cfg.TieEmbeddings {
+		nn.Scale(m.Embedding.Weight, 1/math.Sqrt(float64(cfg.Hidden)))
+	} else {
 		m.Head = nn.NewLinear(keys[1], cfg.Hidden, cfg.Vocab, false)
 	}
 	for _, k := range keys[2:] {
@@ -62,12 +72,15 @@ func build(cfg Config, key *tensor.Tensor) *Model {
 func newBlock(cfg Config, key *tensor.Tensor) *Block {
 	keys := tensor.Split(key, 2)
 	defer tensor.Free(keys...)
-	return &Block{
+	b := &Block{
 		InputNorm: nn.NewZeroCenteredRMSNorm(cfg.Hidden, cfg.NormEps),
 		Mixer:     newGatedDeltaNet(cfg, keys[0]),
 		MLPNorm:   nn.NewZeroCenteredRMSNorm(cfg.Hidden, cfg.NormEps),
 		MLP:       nn.NewSwiGLU(keys[1], cfg.Hidden, cfg.Intermediate),
 	}
+	nn.Scale(b.Mixer.OutProj.Weight, branchScale)
+	nn.Scale(b.MLP.Down.Weight, branchScale)
+	return b
 }
 
 func evaluate(m *Model) error {
@@ -93,6 +106,9 @@ func (m *Model) Forward(tape *autograd.Tape, ids *tensor.Tensor) *autograd.Var {
 // features returns what the output layer sees, [B, T, hidden], and moves a cache
 // forward unless it is nil.
 func (m *Model) features(tape *autograd.Tape, ids *tensor.Tensor, cache *Cache) *autograd.Var {
+	if ids == nil {
+		panic(tensor.NewError("qla.Model", nil, "the token ids are nil"))
+	}
 	if ids.NDim() != 2 || ids.Size() == 0 || !ids.Dtype().IsInteger() {
 		panic(tensor.NewError("qla.Model", []*tensor.Tensor{ids}, "want integer token ids [B, T] with B, T >= 1, got %s", ids.Dtype()))
 	}

@@ -277,6 +277,7 @@ func TestForwardMisuse(t *testing.T) {
 		call func()
 		want []string
 	}{
+		{"nil", func() { m.Forward(tape, nil) }, []string{"qla.Model", "nil"}},
 		{"one axis", func() { m.Forward(tape, ints(4)) }, []string{"[B, T]", "[4]"}},
 		{"empty", func() { m.Forward(tape, ints(2, 0)) }, []string{"T >= 1", "[2 0]"}},
 		{"floats", func() { m.Forward(tape, tensor.Zeros(tensor.Float32, 2, 3)) }, []string{"integer", "float32"}},

@@ -14,7 +14,7 @@ import (
 // the arithmetic gives.
 func Apply(in Inputs, opt Options) Output {
 	if in.Q == nil || in.K == nil || in.V == nil {
-		refuse(nil, "Q, K and V must be given")
+		panic(mistake(nil, "Q, K and V must be given"))
 	}
 	vars := in.vars()
 	ts := make([]*tensor.Tensor, len(vars))
@@ -64,8 +64,7 @@ func (r rule) Forward(ctx *autograd.Context, ts ...*tensor.Tensor) []*tensor.Ten
 
 // Backward implements autograd.Function.
 func (r rule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
-	const count = 6
-	saved := make([]*tensor.Tensor, count, count+r.z.N)
+	saved := make([]*tensor.Tensor, operandCount)
 	for i := range saved {
 		saved[i] = ctx.Saved(i)
 	}
@@ -81,9 +80,9 @@ func (r rule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.
 	} else {
 		starts := make([]*tensor.Tensor, r.z.segments()-1)
 		for i := range starts {
-			starts[i] = ctx.Saved(count + i)
+			starts[i] = ctx.Saved(operandCount + i)
 		}
-		d = r.z.chunkBackward(in, starts, do, dht)
+		d = r.z.chunkBackward(in, starts, do, dht, ctx.Needs)
 	}
 	out := d.list()
 	for i := range out {

@@ -31,34 +31,13 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-func BenchmarkSweep(b *testing.B) {
-	for _, shape := range []sampling{
-		{B: 4, T: 128, Hk: 2, Hv: 4, K: 32, V: 32},
-		{B: 1, T: 1024, Hk: 4, Hv: 8, K: 64, V: 64},
-		{B: 1, T: 512, Hk: 8, Hv: 32, K: 128, V: 128},
-	} {
-		shape.h0, shape.dht = true, true
-		for _, C := range []int{16, 32, 64} {
-			for _, L := range []int{1, 2, 4, 8, 16} {
-				if L*C > shape.T {
-					continue
-				}
-				name := fmt.Sprintf("T%d-K%d/C%d-L%d", shape.T, shape.K, C, L)
-				b.Run(name, func(b *testing.B) {
-					benchmarkApply(b, shape, Options{FinalState: true, ChunkSize: C, Segment: L}, true)
-				})
-			}
-		}
-	}
-}
-
 func benchmarkApply(b *testing.B, shape sampling, opt Options, backward bool) {
 	p := sample(1, shape)
 	v := variant{dtype: tensor.Float32}
 	seeds := []*tensor.Tensor{p.tensor(p.do, v.dtype, p.B, p.T, p.Hv, p.V), p.tensor(p.dht, v.dtype, p.B, p.Hv, p.K, p.V)}
 	source := autograd.NoGrad()
 	defer source.Close()
-	inputs, list := p.inputs(source, v)
+	_, list := p.inputs(source, v)
 	fixed := append([]*tensor.Tensor{}, seeds...)
 	for _, x := range list {
 		fixed = append(fixed, x.Value())
@@ -90,7 +69,6 @@ func benchmarkApply(b *testing.B, shape sampling, opt Options, backward bool) {
 		}
 		tensor.Free(results...)
 	}
-	_ = inputs
 	step()
 	before := tensor.Memory().Active
 	tensor.ResetPeakMemory()

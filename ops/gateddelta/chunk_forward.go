@@ -30,7 +30,6 @@ func (z geometry) chunkForward(in operands) (o, ht *tensor.Tensor, starts []*ten
 func (c chunk) output(p pass) *tensor.Tensor {
 	z := c.z
 	QS := tensor.Reshape(tensor.MatMul(c.Q, p.S), z.B, z.Hk, z.C, z.R, z.V)
-	byToken := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Transpose(x, 0, 3, 1, 2, 4) }
 	old := tensor.Mul(byToken(c.γ), tensor.Transpose(QS, 0, 2, 1, 3, 4))
 	return tensor.Add(old, byToken(tensor.MatMul(c.P, p.Vn)))
 }

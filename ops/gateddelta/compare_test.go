@@ -149,7 +149,7 @@ type worst struct {
 
 type entry struct {
 	err   float64
-	case_ string
+	where string
 }
 
 func (w *worst) add(v variant, p problem, name string, e float64) {
@@ -157,7 +157,7 @@ func (w *worst) add(v variant, p problem, name string, e float64) {
 	defer w.mu.Unlock()
 	name, _, _ = strings.Cut(name, "/head")
 	key := fmt.Sprintf("%s %s %s", v.implementation, v.dtype, name)
-	if e > w.by[key].err || w.by[key].case_ == "" {
+	if e > w.by[key].err || w.by[key].where == "" {
 		w.by[key] = entry{e, v.String() + " " + p.String()}
 	}
 }
@@ -166,7 +166,7 @@ func (w *worst) log(t *testing.T) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, key := range slices.Sorted(maps.Keys(w.by)) {
-		t.Logf("%-34s %.1e  %s", key, w.by[key].err, w.by[key].case_)
+		t.Logf("%-34s %.1e  %s", key, w.by[key].err, w.by[key].where)
 	}
 	clear(w.by)
 }

@@ -40,14 +40,14 @@
 //
 //	dVn = Pᵀ dO + ρ∘(K dS⁺);  dB = Tᵀ dVn;  dV = β∘dB
 //	dS = e^{G_C} dS⁺ + Qᵀ(γ∘dO) − Kᵀ(γ∘dV)
-//	ds = Γ∘(dO Vnᵀ);  M = −Γ∘(dB Vnᵀ) below the diagonal
+//	ds = Γ∘(dO Vnᵀ);  M = Γ∘(dB Vnᵀ) below the diagonal, else 0;  N = β∘M
 //	dQ = (γ∘dO) Sᵀ + ds K
-//	dK = (ρ∘Vn) dS⁺ᵀ − (γ∘dV) Sᵀ + dsᵀ Q + (N + Nᵀ) K,  N = β∘M
-//	dβ_i = dB_i·E_i + Σ_j M_ij k_i·k_j
+//	dK = (ρ∘Vn) dS⁺ᵀ − (γ∘dV) Sᵀ + dsᵀ Q − (N + Nᵀ) K
+//	dβ_i = dB_i·E_i − Σ_j M_ij k_i·k_j
 //	dg_i = <S, e^{G_C} dS⁺> + Σ_{r>=i} past_r + Σ_{c<i} future_c + Σ_{c<i<=r} Z_rc
 //
 // where past_r = (γ∘dO)_r·(Q S)_r − (γ∘dV)_r·(K S)_r is what row r takes from S,
-// future_c = Vn_c·(ρ∘K dS⁺)_c what row c leaves in S⁺, and Z = ds∘(Q Kᵀ) +
+// future_c = Vn_c·(ρ∘K dS⁺)_c what row c leaves in S⁺, and Z = ds∘(Q Kᵀ) −
 // N∘(K Kᵀ) what passes between two rows. dB is the gradient of β∘E, so that the
 // inverse itself needs none: dA = −dB Vnᵀ below the diagonal. The value heads of
 // a key head share Q Kᵀ and K Kᵀ, and keys are never repeated for them.
@@ -66,7 +66,7 @@
 //     not upset.
 //   - What a chunk leaves of a state is computed as a difference. Where it
 //     erases all but a small part ε of it, without decay (C many times K), that
-//     part and its gradient have a relative error of about 1e-7/ε in float32.
+//     part and its gradient have a relative error of about 3e-7/ε in float32.
 //   - A NaN spoils the rest of its sequence and head, and in the chunk form its
 //     own chunk from the start.
 //   - Equal inputs give equal bits.
@@ -82,8 +82,8 @@
 //
 //	10·L·B·Hv·(C·max(K, V) + C² + K·V)
 //
-// elements. By default L makes this 160 MiB or less, unless one chunk takes
-// more. The recurrent form takes about 4·T·B·Hv·K·V elements in its backward
+// elements. By default L is such that the states kept take at most half of what
+// V takes. The recurrent form takes about 4·T·B·Hv·K·V elements in its backward
 // pass and is meant for tests and a few tokens.
 //
 // # Errors

@@ -31,7 +31,6 @@ func doublingInverse(A *tensor.Tensor, m masks) *tensor.Tensor {
 type masks struct {
 	lower    *tensor.Tensor // 1 on and below the diagonal
 	strict   *tensor.Tensor // 1 below the diagonal
-	negated  *tensor.Tensor // −strict
 	isStrict *tensor.Tensor // strict as bools
 	identity *tensor.Tensor
 	index    *tensor.Tensor // 0 .. C-1 down a column [C, 1]
@@ -41,7 +40,6 @@ type masks struct {
 func masksLike(x *tensor.Tensor, C int) masks {
 	ones := tensor.BroadcastTo(tensor.Like(x, 1), C, C)
 	m := masks{lower: tensor.Tril(ones, 0), strict: tensor.Tril(ones, -1)}
-	m.negated = tensor.Neg(m.strict)
 	m.isStrict = tensor.AsType(m.strict, tensor.Bool)
 	m.identity = tensor.Sub(m.lower, m.strict)
 	m.index = tensor.Sum(m.strict, true, -1)

@@ -26,14 +26,17 @@ type geometry struct {
 	dtype          tensor.Dtype // of the arithmetic
 }
 
-// segmentBytes is the size of a segment's arrays above which it is cut: one
+// segmentBytes is the size of a segment's arrays up to which segments grow: one
 // array of value rows, one of square matrices and the states at the chunks'
-// starts. Larger segments are no faster, and the backward pass takes about ten
-// times this.
-const segmentBytes = 16 << 20
+// starts. Larger ones leave the processor's cache.
+const segmentBytes = 2 << 20
 
-// segmentLength returns the number of chunks to work on at a time.
-func (z geometry) segmentLength() int { return min(z.N, max(1, segmentBytes/z.chunkBytes())) }
+// segmentLength returns the number of chunks to work on at a time: enough to
+// fill segmentBytes, and enough for the states that the tape keeps, one for each
+// segment, to take at most half of what V takes.
+func (z geometry) segmentLength() int {
+	return min(z.N, max(segmentBytes/z.chunkBytes(), (2*z.K+z.C-1)/z.C))
+}
 
 // chunkBytes is what a chunk adds to segmentBytes.
 func (z geometry) chunkBytes() int {
@@ -47,19 +50,16 @@ func (z geometry) segments() int { return (z.N + z.L - 1) / z.L }
 // padding of a chunk.
 const recurrentUpTo = 2
 
-// chooseChunk returns the fastest chunk size by measurement on a CPU: short
-// chunks for small heads, and no longer than the sequence needs.
+// chooseChunk returns a chunk size: about K, where the work within chunks and
+// that on states are in balance (and little of a state is erased in one chunk),
+// at most 64, and no longer than the sequence needs.
 func chooseChunk(z geometry) int {
-	best := 64
-	if max(z.K, z.V) <= 32 {
-		best = 32
-	}
 	for _, c := range chunkSizes {
-		if c >= z.T && c < best {
+		if c == 64 || c >= z.K || c >= z.T {
 			return c
 		}
 	}
-	return best
+	panic("unreachable")
 }
 
 // tokens returns chunks lo to hi-1 of x [B, T, ...] in the dtype of the
@@ -137,6 +137,10 @@ func (z geometry) constant(x *tensor.Tensor, v float64) *tensor.Tensor {
 func (z geometry) byHead(x *tensor.Tensor) *tensor.Tensor {
 	return tensor.SwapAxes(tensor.Reshape(x, z.B, z.Hk, z.C, z.R, z.V), 2, 3)
 }
+
+// byToken views value rows [B, Hk, r, C, D] in the order of tokens,
+// [B, C, Hk, r, D].
+func byToken(x *tensor.Tensor) *tensor.Tensor { return tensor.Transpose(x, 0, 3, 1, 2, 4) }
 
 // wideScaled multiplies value rows [.., r, C, V] by f [.., r, C, 1] and returns
 // the wide rows [.., C, r·V].

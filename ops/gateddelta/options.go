@@ -1,7 +1,6 @@
 package gateddelta
 
 import (
-	"fmt"
 	"math"
 	"slices"
 
@@ -77,46 +76,52 @@ type Options struct {
 // chunkSizes are the lengths of chunks that there are, in rising order.
 var chunkSizes = []int{16, 32, 64, 128}
 
-// operands are the inputs' tensors in the order of the Function's operands.
-// Absent ones are nil.
+// operands are the inputs' tensors. Absent ones are nil.
 type operands struct {
 	q, k, v, g, β, h0 *tensor.Tensor
 }
+
+const (
+	operandV     = 2 // position of v
+	operandCount = 6
+)
 
 func (in Inputs) vars() []*autograd.Var {
 	return []*autograd.Var{in.Q, in.K, in.V, in.LogDecay, in.Beta, in.InitialState}
 }
 
+// operandsOf takes the operands from a list in the order of Inputs.
 func operandsOf(ts []*tensor.Tensor) operands {
-	return operands{q: ts[0], k: ts[1], v: ts[2], g: ts[3], β: ts[4], h0: ts[5]}
+	return operands{q: ts[0], k: ts[1], v: ts[operandV], g: ts[3], β: ts[4], h0: ts[5]}
 }
 
+// list is the inverse of operandsOf.
 func (in operands) list() []*tensor.Tensor {
 	return []*tensor.Tensor{in.q, in.k, in.v, in.g, in.β, in.h0}
 }
 
-// refuse panics with a programmer's mistake in the arguments of Apply.
-func refuse(shapes []*tensor.Tensor, format string, args ...any) {
-	panic(tensor.NewError("gateddelta.Apply", shapes, format, args...))
+// mistake is the error of arguments of Apply to panic with.
+func mistake(shapes []*tensor.Tensor, format string, args ...any) *tensor.Error {
+	return tensor.NewError("gateddelta.Apply", shapes, format, args...)
 }
 
 // geometryOf checks the inputs and options and returns the sizes to work with.
 func geometryOf(in operands, opt Options) geometry {
 	q, k, v := in.q, in.k, in.v
 	if q.NDim() != 4 || k.NDim() != 4 || v.NDim() != 4 {
-		refuse([]*tensor.Tensor{q, k, v}, "want Q, K [B, T, Hk, K] and V [B, T, Hv, V]")
+		panic(mistake([]*tensor.Tensor{q, k, v}, "want Q, K [B, T, Hk, K] and V [B, T, Hv, V]"))
 	}
 	if !slices.Equal(q.Shape(), k.Shape()) {
-		refuse([]*tensor.Tensor{q, k}, "Q and K must have one shape [B, T, Hk, K]")
+		panic(mistake([]*tensor.Tensor{q, k}, "Q and K must have one shape [B, T, Hk, K]"))
 	}
 	if v.Dim(0) != q.Dim(0) || v.Dim(1) != q.Dim(1) {
-		refuse([]*tensor.Tensor{q, v}, "Q [B, T, Hk, K] and V [B, T, Hv, V] must agree in B and T")
+		panic(mistake([]*tensor.Tensor{q, v}, "Q [B, T, Hk, K] and V [B, T, Hv, V] must agree in B and T"))
 	}
 	if q.Size() == 0 || v.Size() == 0 {
-		refuse([]*tensor.Tensor{q, v}, "an axis of Q or V has length 0")
+		panic(mistake([]*tensor.Tensor{q, v}, "an axis of Q or V has length 0"))
 	}
 	if v.Dim(2)%q.Dim(2) != 0 {
-		refuse([]*tensor.Tensor{q, v}, "V has %d heads, want a multiple of the %d heads of Q and K", v.Dim(2), q.Dim(2))
+		panic(mistake([]*tensor.Tensor{q, v}, "V has %d heads, want a multiple of the %d heads of Q and K", v.Dim(2), q.Dim(2)))
 	}
 	z := geometry{B: q.Dim(0), T: q.Dim(1), Hk: q.Dim(2), R: v.Dim(2) / q.Dim(2), K: q.Dim(3), V: v.Dim(3)}
 	wantShape("LogDecay", in.g, "[B, T, Hv]", v, z.B, z.T, z.Hk*z.R)
@@ -129,7 +134,7 @@ func geometryOf(in operands, opt Options) geometry {
 	case z.scale == 0:
 		z.scale = 1 / math.Sqrt(float64(z.K))
 	case math.IsNaN(z.scale) || math.IsInf(z.scale, 0):
-		refuse(nil, "Scale is %v, want a finite number", opt.Scale)
+		panic(mistake(nil, "Scale is %v, want a finite number", opt.Scale))
 	}
 	switch {
 	case opt.ChunkSize == 0:
@@ -137,12 +142,12 @@ func geometryOf(in operands, opt Options) geometry {
 	case slices.Contains(chunkSizes, opt.ChunkSize):
 		z.C = opt.ChunkSize
 	default:
-		refuse(nil, "ChunkSize is %d, want one of %v, or 0 to choose", opt.ChunkSize, chunkSizes)
+		panic(mistake(nil, "ChunkSize is %d, want one of %v, or 0 to choose", opt.ChunkSize, chunkSizes))
 	}
 	z.N = (z.T + z.C - 1) / z.C
 	switch {
 	case opt.Segment < 0:
-		refuse(nil, "Segment is %d, want the number of chunks to work on at a time, or 0 to choose", opt.Segment)
+		panic(mistake(nil, "Segment is %d, want the number of chunks to work on at a time, or 0 to choose", opt.Segment))
 	case opt.Segment == 0:
 		z.L = z.segmentLength()
 	default:
@@ -153,7 +158,7 @@ func geometryOf(in operands, opt Options) geometry {
 
 func wantShape(name string, x *tensor.Tensor, axes string, v *tensor.Tensor, want ...int) {
 	if x != nil && !slices.Equal(x.Shape(), want) {
-		refuse([]*tensor.Tensor{x, v}, "%s must be %s = %v for this V", name, axes, want)
+		panic(mistake([]*tensor.Tensor{x, v}, "%s must be %s = %v for this V", name, axes, want))
 	}
 }
 
@@ -162,7 +167,7 @@ func wantShape(name string, x *tensor.Tensor, axes string, v *tensor.Tensor, wan
 func dtypeOf(in operands) tensor.Dtype {
 	d := in.q.Dtype()
 	if in.k.Dtype() != d || in.v.Dtype() != d {
-		refuse([]*tensor.Tensor{in.q, in.k, in.v}, "Q, K and V must have one dtype, got %s, %s and %s", d, in.k.Dtype(), in.v.Dtype())
+		panic(mistake([]*tensor.Tensor{in.q, in.k, in.v}, "Q, K and V must have one dtype, got %s, %s and %s", d, in.k.Dtype(), in.v.Dtype()))
 	}
 	work := tensor.Float32
 	if d == tensor.Float64 {
@@ -176,11 +181,11 @@ func dtypeOf(in operands) tensor.Dtype {
 			continue
 		}
 		if got := x.t.Dtype(); !got.IsFloat() || (got == tensor.Float64) != (work == tensor.Float64) {
-			refuse([]*tensor.Tensor{x.t}, "%s is %s, which does not go with Q of %s: want float64 for all or floats of at most 32 bits", x.name, got, d)
+			panic(mistake([]*tensor.Tensor{x.t}, "%s is %s, which does not go with Q of %s: want float64 for all or floats of at most 32 bits", x.name, got, d))
 		}
 	}
 	if in.h0 != nil && in.h0.Dtype() != work {
-		refuse([]*tensor.Tensor{in.h0}, "InitialState is %s, want %s", in.h0.Dtype(), work)
+		panic(mistake([]*tensor.Tensor{in.h0}, "InitialState is %s, want %s", in.h0.Dtype(), work))
 	}
 	return work
 }
@@ -196,6 +201,5 @@ func (opt Options) choose(z geometry) Implementation {
 		}
 		return Chunk
 	}
-	refuse(nil, "there is no implementation %q, want %q, %q or %q", opt.Implementation, Auto, Recurrent, Chunk)
-	panic(fmt.Sprintf("unreachable: %q", opt.Implementation))
+	panic(mistake(nil, "there is no implementation %q, want %q, %q or %q", opt.Implementation, Auto, Recurrent, Chunk))
 }

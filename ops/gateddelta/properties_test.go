@@ -192,3 +192,55 @@ func TestNaN(t *testing.T) {
 		})
 	}
 }
+
+// TestLowPrecisionGates takes gates and β in the dtype of a half-precision model
+// and wants gradients and outputs in the dtypes promised.
+func TestLowPrecisionGates(t *testing.T) {
+	p := sample(9, sampling{B: 1, T: 20, Hk: 1, Hv: 2, K: 4, V: 3, h0: true, dht: true})
+	for _, implementation := range []Implementation{Recurrent, Chunk} {
+		t.Run(string(implementation), func(t *testing.T) {
+			v := variant{implementation: implementation, chunk: 16, dtype: tensor.BFloat16}
+			tape := autograd.NewTape()
+			defer tape.Close()
+			in, leaves := p.inputs(tape, v)
+			in.LogDecay, in.Beta = ops.AsType(in.LogDecay, v.dtype), ops.AsType(in.Beta, v.dtype)
+			out := p.apply(in, v)
+			if o, s := out.O.Dtype(), out.FinalState.Dtype(); o != v.dtype || s != tensor.Float32 {
+				t.Errorf("O is %s and the state %s, want %s and float32", o, s, v.dtype)
+			}
+			got := p.finish(t, tape, v, out, leaves)
+			want := p.solve()
+			for _, name := range resultNames {
+				if e := relative(got[name], want[name], 0); !(e <= 2e-2) {
+					t.Errorf("%s: relative error %.1e, want at most 2e-2", name, e)
+				}
+			}
+		})
+	}
+}
+
+func TestChoices(t *testing.T) {
+	for _, c := range []struct {
+		T, K    int
+		opt     Options
+		want    Implementation
+		C, L, N int
+	}{
+		{T: 1, K: 128, want: Recurrent, C: 16, L: 1, N: 1},
+		{T: 3, K: 128, want: Chunk, C: 16, L: 1, N: 1},
+		{T: 20, K: 128, want: Chunk, C: 32, L: 1, N: 1},
+		{T: 1000, K: 128, want: Chunk, C: 64, L: 16, N: 16},
+		{T: 1000, K: 24, want: Chunk, C: 32, L: 32, N: 32},
+		{T: 1000, K: 128, opt: Options{ChunkSize: 128, Segment: 3}, want: Chunk, C: 128, L: 3, N: 8},
+		{T: 1000, K: 128, opt: Options{ChunkSize: 16, Segment: 100}, want: Chunk, C: 16, L: 63, N: 63},
+		{T: 1000, K: 128, opt: Options{Implementation: Recurrent}, want: Recurrent, C: 64, L: 16, N: 16},
+	} {
+		zeros := func(shape ...int) *tensor.Tensor { return tensor.Zeros(tensor.Float32, shape...) }
+		in := operands{q: zeros(1, c.T, 1, c.K), k: zeros(1, c.T, 1, c.K), v: zeros(1, c.T, 1, 8)}
+		z := geometryOf(in, c.opt)
+		if got := c.opt.choose(z); got != c.want || z.C != c.C || z.L != c.L || z.N != c.N {
+			t.Errorf("T=%d K=%d %+v: %s with C=%d L=%d N=%d, want %s with C=%d L=%d N=%d",
+				c.T, c.K, c.opt, got, z.C, z.L, z.N, c.want, c.C, c.L, c.N)
+		}
+	}
+}

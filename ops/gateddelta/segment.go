@@ -47,7 +47,7 @@ func (z geometry) segmentAt(in operands, lo int) *segment {
 	s.P = tensor.Mul(s.Γ, s.QK)
 
 	βRow := tensor.ExpandDims(s.β, -1)
-	A := tensor.Mul(βRow, tensor.Mul(s.masks.strict, tensor.Mul(s.Γ, s.KK)))
+	A := tensor.Mul(βRow, tensor.Mul(s.Γs, s.KK))
 	T := unitInverse(A, s.masks)
 	Tβ := tensor.Mul(T, tensor.ExpandDims(s.β, -2))
 

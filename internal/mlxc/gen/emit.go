@@ -96,6 +96,9 @@ func writeC(w io.Writer, funcs []function) {
 		}
 		call := fmt.Sprintf("dt.%s(%s)", f.name, strings.Join(args, ", "))
 		fmt.Fprintf(w, "\n%s {\n", wrapperProto(f))
+		if f.implicitStream() {
+			fmt.Fprintln(w, "  dt_select(device);")
+		}
 		for _, s := range setup {
 			fmt.Fprintln(w, s)
 		}
@@ -130,7 +133,7 @@ func writeGo(w io.Writer, funcs []function) {
 		}
 		var goParams, args []string
 		pinned := false
-		device := false
+		device := f.implicitStream()
 		for i, p := range f.params {
 			name := goIdent(p.name)
 			switch p.ctype {
@@ -235,6 +238,19 @@ func (f function) vectorResult() bool {
 	return len(f.params) > 0 && f.params[0].ctype == "mlx_vector_array*"
 }
 
+// implicitStream reports whether f takes arrays but no stream: the engine then
+// uses the calling thread's default, which the wrapper has to set.
+func (f function) implicitStream() bool {
+	arrays := false
+	for _, p := range f.params {
+		if p.ctype == "const mlx_stream" {
+			return false
+		}
+		arrays = arrays || p.ctype == "const mlx_array" || p.ctype == "const mlx_vector_array"
+	}
+	return arrays
+}
+
 func (f function) wrapper() string { return "dt_" + strings.TrimPrefix(f.name, "mlx_") }
 
 // goName turns mlx_sum_axes into SumAxes.
@@ -276,7 +292,7 @@ func cParams(params []param) string {
 // wrapperProto is the prototype of the C function that Go calls for f.
 func wrapperProto(f function) string {
 	var out []string
-	device := false
+	device := f.implicitStream()
 	for _, p := range f.params {
 		switch p.ctype {
 		case "mlx_array*", "mlx_vector_array*":
