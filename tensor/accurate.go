@@ -6,12 +6,11 @@ import "math"
 // float64 arrays. They build on those that are accurate there: expm1, log1p,
 // tan, sqrt and arithmetic.
 
-// exp64 is the square of e^(x/2), which is expm1(x/2)+1 for x ≥ 0 and the
-// reciprocal of e^(−x/2) below, where the sum would cancel. The halves keep
-// results down to the smallest subnormal number.
+// exp64 is expm1(x)+1 for x ≥ 0 and the reciprocal of exp(−x) below, where the
+// sum would cancel.
 func exp64(x *Tensor) *Tensor {
-	root := AddScalar(Expm1(MulScalar(Abs(x), 0.5)), 1)
-	return Square(Where(Less(x, Like(x, 0)), Reciprocal(root), root))
+	positive := AddScalar(Expm1(Abs(x)), 1)
+	return Where(Less(x, Like(x, 0)), Reciprocal(positive), positive)
 }
 
 // sigmoid64 is 1/(1+e^−|x|) for x ≥ 0 and e^−|x|/(1+e^−|x|) below: neither

@@ -7,15 +7,7 @@ import (
 	"github.com/deltatape/deltatape/internal/mlxc"
 )
 
-// Go's own forms fail at the ends of the range on some processors: its Log
-// takes subnormal numbers for normal ones, its Sinh overflows too early.
-
-func refLog(x float64) float64 {
-	if x > 0 && x < 0x1p-1000 {
-		return math.Log(x*0x1p200) - 200*math.Ln2
-	}
-	return math.Log(x)
-}
+// Go's own Sinh and Cosh overflow too early on some processors.
 
 func refSinh(x float64) float64 {
 	if a := math.Abs(x); a > 700 {
@@ -36,9 +28,8 @@ func refCosh(x float64) float64 {
 func wideRange() []float64 {
 	inf := math.Inf(1)
 	xs := []float64{0, math.Copysign(0, -1), inf, -inf, math.NaN(), math.MaxFloat64, -math.MaxFloat64,
-		math.SmallestNonzeroFloat64, -math.SmallestNonzeroFloat64, 0x1p-1022, 0x1p-1023, 1, -1,
-		math.Pi, math.Pi / 2, math.Pi / 4, math.E, 709.78, -708.4, -745, 710.4, -710.4}
-	for e := -321.0; e < 308; e += 0.43 {
+		smallestNormal, -smallestNormal, 1, -1, math.Pi, math.Pi / 2, math.Pi / 4, math.E, 709.78, -708.4, -745, 710.4, -710.4}
+	for e := -307.5; e < 308; e += 0.43 {
 		x := math.Pow(10, e)
 		xs = append(xs, x, -x, x*1.7, -x*1.3)
 	}
@@ -62,10 +53,10 @@ var float64Cases = []struct {
 }{
 	{name: "Exp", f: Exp, ref: math.Exp},
 	{name: "Expm1", f: Expm1, ref: math.Expm1},
-	{name: "Log", f: Log, ref: refLog},
+	{name: "Log", f: Log, ref: math.Log},
 	{name: "Log1p", f: Log1p, ref: math.Log1p},
-	{name: "Log2", f: Log2, ref: func(x float64) float64 { f, e := math.Frexp(x); return float64(e) + math.Log2(f) }},
-	{name: "Log10", f: Log10, ref: func(x float64) float64 { return refLog(x) / math.Ln10 }},
+	{name: "Log2", f: Log2, ref: math.Log2},
+	{name: "Log10", f: Log10, ref: math.Log10},
 	{name: "Sqrt", f: Sqrt, ref: math.Sqrt},
 	{name: "Rsqrt", f: Rsqrt, ref: func(x float64) float64 { return 1 / math.Sqrt(x) }},
 	{name: "Square", f: Square, ref: func(x float64) float64 { return x * x }},
@@ -80,21 +71,25 @@ var float64Cases = []struct {
 	{name: "Sinh", f: Sinh, ref: refSinh},
 	{name: "Cosh", f: Cosh, ref: refCosh},
 	{name: "Sigmoid", f: Sigmoid, ref: sigmoid},
-	{name: "SiLU", f: SiLU, ref: func(x float64) float64 { return x * sigmoid(x) }},
+	{name: "SiLU", f: SiLU, ref: func(x float64) float64 { return x * sigmoid(x) }, upTo: 705},
 	{name: "Softplus", f: Softplus, ref: softplus},
 	{name: "Erf", f: Erf, ref: math.Erf},
 }
 
-// closeTo compares to 1e-14; results below the normal numbers have fewer bits.
+// smallestNormal is where results end: the CPU is told to take subnormal
+// numbers for zero.
+const smallestNormal = 0x1p-1022
+
+// closeTo compares to 1e-14.
 func closeTo(got, want float64, absolute bool) bool {
 	if got == want || got != got && want != want {
 		return true
 	}
-	scale := math.Abs(want)
+	scale := max(math.Abs(want), smallestNormal/1e-14)
 	if absolute {
 		scale = 1
 	}
-	return math.Abs(got-want) <= max(1e-14*scale, 4*math.SmallestNonzeroFloat64)
+	return math.Abs(got-want) <= 1e-14*scale
 }
 
 func TestFloat64Unary(t *testing.T) {

@@ -13,7 +13,7 @@ func TestGoroutinesShareTensors(t *testing.T) {
 	base := settle()
 	func() {
 		weight := Exp(MulScalar(Normal(Key(1), 8, 8), 0.1)) // lazy: the first reader evaluates it
-		broken := TriInv(Zeros(Float32, 1, 1), false)
+		broken := cutTensor(t)
 		common := NewScope()
 		defer common.Close()
 		handle := common.Use(weight)
@@ -47,8 +47,8 @@ func TestGoroutinesShareTensors(t *testing.T) {
 							t.Error(err)
 						}
 					case 2:
-						if err := Try(func() { Add(x, broken) }); err == nil && Eval(broken) == nil {
-							t.Error("the broken tensor was evaluated")
+						if err := Eval(broken); err == nil {
+							t.Error("a tensor of a cut file was evaluated")
 						}
 						_ = fmt.Sprint(Live(), Memory(), s)
 					}

@@ -32,6 +32,10 @@ func Conv1D(x, w *Tensor, stride, padding, dilation, groups int) *Tensor {
 	if x.dtype == Float64 || w.dtype == Float64 || x.Size() == 0 || w.Size() == 0 {
 		return conv1DByTaps(x, w, stride, padding, dilation, groups)
 	}
+	unfolded := float64(x.shape[0]) * float64(x.shape[1]+2*padding) / float64(stride) * float64(w.shape[1]) * float64(x.shape[2])
+	if unfolded *= float64(x.dtype.Size()); unfolded > largest() {
+		bad("the convolution takes %.3g bytes on the way, more than this machine's memory of %.3g", unfolded, largest())
+	}
 	m, err := mlxc.Conv1d(deviceOf2(x, w), hx, hw, stride, padding, dilation, groups)
 	return madeOf("Conv1D", &m, err, x, w)
 }

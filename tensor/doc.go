@@ -47,4 +47,9 @@
 // checked when they are used. Indices that are computed on the device are
 // clipped into range, and where they were out of range a floating-point result
 // is NaN.
+//
+// A tensor is never larger than the machine's memory, views and constants
+// included. On x86 processors subnormal numbers count as zero. Integers that
+// are divided by an unknown 0 have no certain value, and wrap around when they
+// pass their range.
 package tensor

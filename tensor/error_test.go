@@ -77,7 +77,7 @@ func TestInLibrary(t *testing.T) {
 	for function, want := range map[string]bool{
 		module + "tensor.Add": true, module + "tensor.(*Scope).Use": true, module + "autograd.Apply": true, module + "ops.MatMul": true,
 		module + "ops/gateddelta.Apply": true, module + "internal/mlxc.Add": true, module + "models/nn.(*Linear).Forward": true,
-		module + "tensor_test.TestX": false, module + "models/qla.New": false, module + "train.Run": false,
+		module + "tensor_test.TestX": false, module + "models/qla.New": true, module + "train.Run": true, module + "examples/train.main": false,
 		"main.main": false, "example.com/tensor.Add": false, "github.com/deltatape/deltatapes/tensor.Add": false,
 	} {
 		if got := inLibrary(function); got != want {
@@ -115,10 +115,8 @@ func TestEngineErrors(t *testing.T) {
 	x := Ones(Float32, 2, 3)
 	err := Try(func() { Where(x, x, Ones(Float32, 5)) })
 	wantError(t, err, "tensor.Where: ", "[2 3] x [2 3] x [5]")
-	for _, err := range []error{err, Eval(TriInv(Zeros(Float32, 1, 1), false))} {
-		if strings.Contains(err.Error(), ".cpp") || strings.Contains(err.Error(), " at ") || strings.HasPrefix(err.Error(), "tensor.Where: [") {
-			t.Errorf("the error %q holds what is of no use", err)
-		}
+	if text := err.Error(); strings.Contains(text, ".cpp") || strings.Contains(text, " at ") || strings.HasPrefix(text, "tensor.Where: [") {
+		t.Errorf("the error %q holds what is of no use", text)
 	}
 	wantPanic(t, func() { Neg(Scalar(true)) }, "tensor.Neg: Not supported for bool")
 }

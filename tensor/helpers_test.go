@@ -2,6 +2,8 @@ package tensor
 
 import (
 	"math"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -96,6 +98,21 @@ func wantError(t testing.TB, err error, parts ...string) {
 		}
 	}
 }
+
+// cutTensor makes a tensor of 1,000 numbers whose evaluation fails: its file
+// was cut after it was opened.
+func cutTensor(t testing.TB) *Tensor {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "cut %s%n.safetensors")
+	err := Save(path, map[string]*Tensor{"x": Ones(Float32, 1000)}, nil)
+	must(t, 0, err)
+	loaded, _, err := Load(path)
+	must(t, 0, err)
+	must(t, 0, os.Truncate(path, 1000))
+	return loaded["x"]
+}
+
+const cutText = "cut %s%n.safetensors: the file ended before the data of a tensor: it was cut after it was opened"
 
 // settle returns the number of live handles after the collector took what
 // nothing refers to.

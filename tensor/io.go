@@ -29,9 +29,15 @@ func Load(path string) (map[string]*Tensor, map[string]string, error) {
 		return nil, nil, errors.Wrap(err, "tensor.Load")
 	}
 	defer f.Close()
+	if _, err := mlxc.Load(); err != nil {
+		return nil, nil, errors.Wrap(err, "tensor.Load")
+	}
 	var names []string
 	var size int64
 	for i, info := range f.Tensors {
+		if float64(info.Size) > largest() {
+			return nil, nil, errors.Errorf("tensor.Load: %s: tensor %q takes %d bytes, more than this machine's memory", path, info.Name, info.Size)
+		}
 		size = max(size, info.Offset+info.Size-f.DataStart)
 		if info.Size > 0 {
 			names = append(names, "t"+strconv.Itoa(i))
@@ -51,9 +57,6 @@ func Load(path string) (map[string]*Tensor, map[string]string, error) {
 		}
 		t := wrap(nil, &made[0])
 		made = made[1:]
-		if float64(info.Size) > largest() {
-			return nil, nil, errors.Errorf("tensor.Load: %s: tensor %q takes %d bytes, more than this machine's memory", path, info.Name, info.Size)
-		}
 		if t.dtype != d { // float64 came as int64 of the same bits
 			m, err := mlxc.View(mlxc.CPU, t.h, mlxc.Dtype(d))
 			if err != nil {

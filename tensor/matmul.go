@@ -51,11 +51,12 @@ func AddMM(c, a, b *Tensor, alpha, beta float64) *Tensor {
 }
 
 // TriInv returns the inverses of triangular matrices [..., N, N], on the CPU.
-// Elements of the other triangle are not read; float32 and float64 only. A
-// matrix with a zero on its diagonal makes the evaluation fail.
+// Elements of the other triangle are not read; float32 and float64 only. The
+// inverse of a matrix with a zero on its diagonal holds NaN.
 func TriInv(a *Tensor, upper bool) *Tensor {
-	h := a.handle("TriInv")
-	if n := a.NDim(); n < 2 || a.shape[n-1] != a.shape[n-2] {
+	a.handle("TriInv")
+	n := a.NDim()
+	if n < 2 || a.shape[n-1] != a.shape[n-2] {
 		panic(NewError("tensor.TriInv", []*Tensor{a}, "want square matrices"))
 	}
 	if a.dtype != Float32 && a.dtype != Float64 {
@@ -64,20 +65,17 @@ func TriInv(a *Tensor, upper bool) *Tensor {
 	if a.Size() == 0 { // LAPACK wants a matrix
 		return Contiguous(a)
 	}
-	m, err := mlxc.LinalgTriInv(mlxc.CPU, h, upper)
-	return Add(made("TriInv", &m, err, a), singular(a))
-}
-
-// singular is NaN for each triangular matrix with a zero on its diagonal and 0
-// for the others, [..., 1, 1]. The engine reports such a matrix once, to one
-// evaluation; what else uses the inverse would take it for zeros.
-func singular(a *Tensor) *Tensor {
-	lead, n := a.shape[:a.NDim()-2], a.shape[a.NDim()-1]
-	batch := product(lead)
-	dense := Contiguous(a)
-	m, err := mlxc.AsStrided(mlxc.CPU, dense.h, int32s([]int{batch, n}), []int64{int64(n) * int64(n), int64(n) + 1}, 0)
-	diagonal := made("TriInv", &m, err, dense)
-	zero := Like(a, 0)
-	bad := Where(Any(Equal(diagonal, zero), false, 1), Like(a, math.NaN()), zero)
-	return Reshape(bad, append(append(make([]int, 0, a.NDim()), lead...), 1, 1)...)
+	// A singular matrix would be an exception inside a task of the engine, which
+	// then counts the task as running: after ten of them it waits for ever.
+	size := a.shape[n-1]
+	flat := Reshape(a, -1, size*size)
+	start, stop := []int32{0, 0}, int32s(flat.shape)
+	stride := []int32{1, int32(size) + 1}
+	m, err := mlxc.Slice(mlxc.CPU, flat.h, start, stop, stride)
+	diagonal := made("TriInv", &m, err, flat)
+	regular := Where(Equal(diagonal, Like(a, 0)), Like(a, math.NaN()), diagonal)
+	m, err = mlxc.SliceUpdate(mlxc.CPU, flat.h, regular.h, start, stop, stride)
+	dense := Reshape(madeOf("TriInv", &m, err, flat, regular), a.shape...)
+	m, err = mlxc.LinalgTriInv(mlxc.CPU, dense.h, upper)
+	return made("TriInv", &m, err, dense)
 }

@@ -108,19 +108,18 @@ func TestTriInv(t *testing.T) {
 	wantPanic(t, func() { TriInv(Ones(Float16, 2, 2), false) }, "want float32 or float64, got float16")
 }
 
-// A singular matrix is an error of the evaluation, and of that one alone. What
-// else hangs on the inverse fails, too, or is NaN: not the zeros that LAPACK
-// left.
+// The inverse of a singular matrix holds NaN; the engine's own way, a failed
+// evaluation, would end in a wait for ever after some of them.
 func TestTriInvOfSingularMatrix(t *testing.T) {
-	x := FromSlice([]float32{1, 0, 2, 0 /* singular */, 2, 0, 1, 4}, 2, 2, 2)
-	inverse := TriInv(x, false)
-	sum, sibling := AddScalar(inverse, 1), MulScalar(inverse, 2)
-	wantError(t, Eval(sum), "tensor.Eval: ", "triangular inversion failed")
-	if got, err := Data[float32](sibling); err == nil && (got[0] == got[0] || got[3] == got[3]) {
-		t.Errorf("a sibling is %v after the failure", got)
+	for range 30 {
+		x := FromSlice([]float32{1, 0, 2, 0 /* singular */, 2, 0, 1, 4}, 2, 2, 2)
+		got := floats(t, TriInv(x, false))
+		if got[3] == got[3] {
+			t.Fatalf("the inverse is %v", got)
+		}
+		wantClose(t, got[4:], []float64{0.5, 0, -0.125, 0.25}, 0)
 	}
-	wantTensor(t, AddScalar(Ones(Float32, 2), 1), Float32, []int{2}, 2, 2)
-	wantTensor(t, TriInv(FromSlice([]float32{2}, 1, 1), false), Float32, []int{1, 1}, 0.5)
+	wantTensor(t, TriInv(Zeros(Float64, 1, 1), true), Float64, []int{1, 1}, math.NaN())
 }
 
 // convArray is Conv1D in plain Go.

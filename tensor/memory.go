@@ -57,34 +57,21 @@ func (e *MemoryError) Error() string {
 // limit is the state of SetMemoryLimit.
 var limit struct {
 	sync.Mutex
-	bytes  int64 // 0: none
-	engine int64 // MLX's own limit before the first call
-	peak   int64 // greatest use before an evaluation under the limit
+	bytes int64 // 0: none
+	peak  int64 // greatest use before an evaluation under the limit
 }
 
 // SetMemoryLimit makes evaluations fail with *MemoryError that would hold more
 // bytes in use; 0 takes the limit away. An evaluation whose results alone pass
 // the limit is not started, and can be tried again. One whose intermediate
-// values passed it fails afterwards, with the results there.
+// values passed it fails afterwards, with the results there. The engine is not
+// told: above a limit of its own it waits for memory that may never come back.
 func SetMemoryLimit(bytes int64) error {
 	if bytes < 0 {
 		return errors.Errorf("tensor.SetMemoryLimit: want a limit >= 0, got %d", bytes)
 	}
 	limit.Lock()
 	defer limit.Unlock()
-	engine := bytes
-	if bytes == 0 {
-		engine = limit.engine
-	}
-	if engine > 0 {
-		old, err := mlxc.SetMemoryLimit(engine)
-		if err != nil {
-			return errors.WithStack(err)
-		}
-		if limit.engine == 0 {
-			limit.engine = old
-		}
-	}
 	limit.bytes = bytes
 	return nil
 }

@@ -201,6 +201,27 @@ func TestTracesNest(t *testing.T) {
 	compiled := Compile(func(in []*Tensor) []*Tensor { return []*Tensor{second(in[0])} })
 	wantTensor(t, call(compiled, x), Float32, []int{2}, 12, 48)
 
+	// Results may repeat, and be arguments; what is captured is a constant.
+	three := Scalar(float32(3))
+	odd := Compile(func(in []*Tensor) []*Tensor {
+		y := Mul(in[0], three)
+		return []*Tensor{y, in[0], y, three}
+	})
+	defer odd.Close()
+	for range 2 {
+		out, err := odd.Call(x)
+		must(t, 0, err)
+		wantTensor(t, out[0], Float32, []int{2}, 3, 6)
+		wantTensor(t, out[1], Float32, []int{2}, 1, 2)
+		wantTensor(t, out[2], Float32, []int{2}, 3, 6)
+		wantTensor(t, out[3], Float32, []int{}, 3)
+	}
+	both := Compile(func(in []*Tensor) []*Tensor { return []*Tensor{Mul(in[0], three)} })
+	defer both.Close()
+	if _, err := both.Call(three); err != nil { // an argument that is captured, too
+		wantError(t, err, "tensor.Compiled: [compile]")
+	}
+
 	// Closing a compiled function inside a trace, where it was used before.
 	closing := Compile(func(in []*Tensor) []*Tensor {
 		compiled.Close()

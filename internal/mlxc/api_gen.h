@@ -57,7 +57,6 @@ struct dt_table {
   int (*mlx_eval)(const mlx_vector_array outputs);
   int (*mlx_get_active_memory)(size_t* res);
   int (*mlx_get_cache_memory)(size_t* res);
-  int (*mlx_get_memory_limit)(size_t* res);
   int (*mlx_get_peak_memory)(size_t* res);
   int (*mlx_io_reader_free)(mlx_io_reader io);
   mlx_io_reader (*mlx_io_reader_new)(void* desc, mlx_io_vtable vtable);
@@ -73,7 +72,6 @@ struct dt_table {
   int (*mlx_set_default_device)(mlx_device dev);
   int (*mlx_set_default_stream)(mlx_stream stream);
   void (*mlx_set_error_handler)(mlx_error_handler_func handler, void* data, void (*dtor)(void*));
-  int (*mlx_set_memory_limit)(size_t* res, size_t limit);
   mlx_stream (*mlx_stream_new_thread_unsafe)(mlx_device dev);
   const char* (*mlx_string_data)(mlx_string str);
   int (*mlx_string_free)(mlx_string str);

@@ -95,8 +95,11 @@ func freeLocked(arrays []Array) {
 		return
 	}
 	C.dt_free((*C.uintptr_t)(unsafe.Pointer(unsafe.SliceData(arrays))), C.size_t(len(arrays)))
-	runtime.KeepAlive(arrays)
-	live -= len(arrays)
+	for _, a := range arrays {
+		if a != 0 {
+			live--
+		}
+	}
 }
 
 // released holds references that cleanups gave back.

@@ -24,12 +24,10 @@ func Eval(arrays []Array, async bool) error {
 	}
 	code := C.dt_eval((*C.uintptr_t)(unsafe.Pointer(unsafe.SliceData(arrays))), C.size_t(len(arrays)), flag)
 	runtime.KeepAlive(arrays)
-	var label [1024]C.char
-	if C.dt_take_read_failure(&label[0], C.size_t(len(label))) != 0 && code == 0 {
-		mu.Unlock()
-		return &Error{fmt.Sprintf("%s: the file ended before the data of a tensor: it was cut after it was opened", C.GoString(&label[0]))}
+	if async {
+		return failed(code)
 	}
-	return failed(code)
+	return finished(code)
 }
 
 // Synchronize waits for the work of a device's stream.
@@ -37,5 +35,17 @@ func Synchronize(d Device) error {
 	if err := enter(); err != nil {
 		return err
 	}
-	return failed(C.dt_synchronize(C.int(d)))
+	return finished(C.dt_synchronize(C.int(d)))
+}
+
+// finished is failed for a call that waited for work. It also reports a file
+// that ended early meanwhile.
+func finished(code C.int) error {
+	var label [1024]C.char
+	cut := C.dt_take_read_failure(&label[0], C.size_t(len(label))) != 0
+	err := failed(code)
+	if err == nil && cut {
+		err = &Error{fmt.Sprintf("%s: the file ended before the data of a tensor: it was cut after it was opened", C.GoString(&label[0]))}
+	}
+	return err
 }

@@ -4,7 +4,6 @@ package mlxc
 #include "shim.h"
 
 static int set_cache_limit(size_t limit) { size_t old; return dt.mlx_set_cache_limit(&old, limit); }
-static int set_memory_limit(size_t* old, size_t limit) { return dt.mlx_set_memory_limit(old, limit); }
 static int reset_peak(void) { return dt.mlx_reset_peak_memory(); }
 static int clear_cache(void) { return dt.mlx_clear_cache(); }
 */
@@ -37,17 +36,6 @@ func SetCacheLimit(bytes int64) error {
 		return err
 	}
 	return failed(C.set_cache_limit(C.size_t(bytes)))
-}
-
-// SetMemoryLimit sets the size from which the allocator empties its cache and
-// waits for running work before it takes more. It returns the size before.
-func SetMemoryLimit(bytes int64) (old int64, err error) {
-	if err := enter(); err != nil {
-		return 0, err
-	}
-	var before C.size_t
-	err = failed(C.set_memory_limit(&before, C.size_t(bytes)))
-	return int64(before), err
 }
 
 // ClearCache gives the allocator's kept memory back to the system.

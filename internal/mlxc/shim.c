@@ -133,7 +133,8 @@ dt_result dt_share(uintptr_t a) {
 }
 
 void dt_free(const uintptr_t* arrays, size_t n) {
-  for (size_t i = 0; i < n; i++) dt.mlx_array_free((mlx_array){(void*)arrays[i]});
+  for (size_t i = 0; i < n; i++)
+    if (arrays[i]) dt.mlx_array_free((mlx_array){(void*)arrays[i]});
 }
 
 const void* dt_data(uintptr_t a, size_t* nbytes) {

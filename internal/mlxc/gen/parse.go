@@ -57,7 +57,7 @@ func readList(path string) ([]request, error) {
 
 var (
 	comment      = regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n]*`)
-	preprocessor = regexp.MustCompile(`(?m)^\s*#.*(\\\n.*)*$`)
+	preprocessor = regexp.MustCompile(`(?m)^\s*#(?:.*\\\n)*.*$`)
 	externC      = regexp.MustCompile(`extern "C" \{`)
 	spaces       = regexp.MustCompile(`\s+`)
 	typedef      = regexp.MustCompile(`typedef (?:struct|enum) \w+ \{[^}]*\} (\w+);`)
