@@ -157,7 +157,8 @@ func Where(cond, x, y *Tensor) *Tensor {
 	return madeOf("Where", &m, err, cond, x, y)
 }
 
-// Clip limits x to [low, high]; an infinite limit is none.
+// Clip limits x to [low, high]; an infinite limit is none, and without any it
+// returns x itself.
 func Clip(x *Tensor, low, high float64) *Tensor {
 	if !(low <= high) {
 		panic(NewError("tensor.Clip", []*Tensor{x}, "want low <= high, got %v and %v", low, high))
