@@ -27,7 +27,8 @@ type Config struct {
 	ClipNorm     float64 // greatest global norm of the gradients; default 1, −1 for none
 
 	// Checkpoint is a path to save weights to, at the end, every CheckpointEvery
-	// steps (0: only at the end), and when the run is cancelled. "" saves nothing.
+	// steps (0: only at the end), and when the run is cancelled after its first
+	// step. It needs a model that is a Saver. "" saves nothing.
 	Checkpoint      string
 	CheckpointEvery int
 
@@ -42,7 +43,7 @@ type StepResult struct {
 	GradNorm     float64 // global norm of the gradients before clipping
 	LearningRate float64
 	Tokens       int   // tokens of the batch
-	PeakMemory   int64 // bytes, of this step
+	PeakMemory   int64 // bytes that the process held at most during the step
 }
 
 // withDefaults fills zero fields.

@@ -13,16 +13,22 @@
 // tape, clips them, updates the parameters, closes the tape, and only then
 // evaluates: so nothing but what the step needs is in memory.
 //
+// GlobalNorm, Clip and AdamW serve loops of one's own, too; examples/custom_layer
+// has one.
+//
 // # Lifetime
 //
 // Users free nothing. The loop replaces the values of the model's parameters;
 // a tensor that was read from a parameter before is closed then. Parameters and
-// moments are updated in place in MLX's memory.
+// moments are updated in place in MLX's memory: a step holds parameters, two
+// moments, gradients, what the backward pass needs of the forward pass, and the
+// temporary values of the few parameters that are being updated.
 //
 // # Errors
 //
-// Bad settings are refused before the first step, all of them in one error. A
-// loss that is not finite ends the run with an error and leaves the last saved
-// checkpoint alone. A cancelled context ends the run after the step that is
-// under way; the weights are saved and the error wraps the context's.
+// Bad settings are refused before the first step, all of them in one error, and
+// so is a checkpoint that can't be written. A loss, gradient or weight that is
+// not finite ends the run with an error that wraps ErrNotFinite, and leaves the
+// last saved checkpoint alone. A cancelled context ends the run after the step
+// that is under way; the weights are saved and the error wraps the context's.
 package train

@@ -1,31 +1,120 @@
 package train_test
 
 import (
-	"context"
+	"fmt"
+	"runtime/debug"
 	"testing"
+	"time"
 
 	"github.com/deltatape/deltatape/models/nn"
 	"github.com/deltatape/deltatape/tensor"
 	"github.com/deltatape/deltatape/train"
 )
 
-// A step updates parameters and moments in place: beside them and the gradients
-// it needs the temporary values of a few parameters, but no second copy of all.
-func TestUpdateInPlace(t *testing.T) {
-	const width, layers = 256, 24
-	m := newBigram(1, width, width, layers)
-	size := int64(nn.Count(m)) * 4
-	before := tensor.Memory().Active
-	var peaks []int64
-	err := train.Run(context.Background(), train.Config{
-		Steps: 6, LearningRate: 1e-3,
-		OnStep: func(s train.StepResult) { peaks = append(peaks, s.PeakMemory) },
-	}, m, always(lesson))
-	if err != nil {
-		t.Fatal(err)
+// withoutCollector turns Go's garbage collector off for a test: what is released
+// in it is released explicitly.
+func withoutCollector(t *testing.T) {
+	t.Helper()
+	percent := debug.SetGCPercent(-1)
+	t.Cleanup(func() { debug.SetGCPercent(percent) })
+	for before := -1; before != tensor.Live(); time.Sleep(5 * time.Millisecond) {
+		before = tensor.Live() // a collection that has begun before goes on
 	}
-	t.Logf("parameters %d, active before %d", size, before)
-	for i, p := range peaks {
-		t.Logf("step %d: %.2f", i+1, float64(p-before)/float64(size))
+}
+
+func TestRunLeavesNothingOpen(t *testing.T) {
+	withoutCollector(t)
+	const steps = 1000
+	m := newBigram(1, 16, 4, 1)
+	before := tensor.Live()
+	var live []int
+	mustFit(t, m, train.Config{
+		Steps: steps, LearningRate: 1e-3,
+		OnStep: func(train.StepResult) { live = append(live, tensor.Live()) },
+	}, sampler(t, 1))
+	if live[1] != live[steps-1] {
+		t.Errorf("%d tensors are open after step 2, %d after step %d", live[1], live[steps-1], steps)
+	}
+	if after := tensor.Live(); after != before {
+		t.Errorf("%d tensors were open before the run, %d are after it", before, after)
+	}
+}
+
+// What a step leaves in memory, and the most that it takes, stays from step 2 on.
+// The peak varies a little with how far the engine runs ahead of its arithmetic.
+func TestRunMemoryIsFlat(t *testing.T) {
+	withoutCollector(t)
+	m := newBigram(1, 16, 64, 60)
+	var rest []int64
+	results := mustFit(t, m, train.Config{
+		Steps: 30, LearningRate: 1e-3,
+		OnStep: func(train.StepResult) { rest = append(rest, tensor.Memory().Active) },
+	}, sampler(t, 1))
+	peak := int64(0)
+	for _, s := range results[1:11] {
+		peak = max(peak, s.PeakMemory)
+	}
+	for i, s := range results {
+		if s.PeakMemory > peak+peak/8 {
+			t.Errorf("the peak of step %d is %d bytes, the greatest of steps 2 to 11 %d", s.Step, s.PeakMemory, peak)
+		}
+		if i > 0 && rest[i] > rest[1]+rest[1]/100 {
+			t.Errorf("%d bytes are in use after step %d, %d after step 2", rest[i], s.Step, rest[1])
+		}
+	}
+}
+
+// A step holds parameters, two moments and gradients once, and beside them
+// temporary values of the few parameters that are being updated. After it there
+// are parameters and moments only.
+func TestRunUpdatesInPlace(t *testing.T) {
+	withoutCollector(t)
+	const width, layers = 128, 60
+	for _, clip := range []float64{1, -1} {
+		t.Run(fmt.Sprintf("ClipNorm %v", clip), func(t *testing.T) {
+			m := newBigram(1, width, width, layers)
+			size := float64(4 * nn.Count(m))
+			weights(t, m) // evaluates them
+			before := tensor.Memory().Active
+			mustFit(t, m, train.Config{
+				Steps: 5, LearningRate: 1e-3, ClipNorm: clip,
+				OnStep: func(s train.StepResult) {
+					peak := float64(s.PeakMemory-before) / size
+					rest := float64(tensor.Memory().Active-before) / size
+					if s.Step > 1 && !(peak > 2 && peak < 3.6) {
+						t.Errorf("step %d takes %.2f times the size of the parameters, want 3 and a little", s.Step, peak)
+					}
+					if !(rest > 1.99 && rest < 2.01) {
+						t.Errorf("after step %d %.2f times the size of the parameters stay, want 2", s.Step, rest)
+					}
+				},
+			}, sampler(t, 1))
+			if rest := float64(tensor.Memory().Active-before) / size; rest > 0.01 {
+				t.Errorf("after the run %.2f times the size of the parameters stay", rest)
+			}
+		})
+	}
+}
+
+// Evaluation holds the values of the few layers that are being computed, however
+// many there are.
+func TestEvaluatePeakMemory(t *testing.T) {
+	withoutCollector(t)
+	const width, tokens = 64, 4 * 8
+	peak := func(layers int) int64 {
+		m := newBigram(1, 16, width, layers)
+		weights(t, m)
+		s := sampler(t, 1)
+		before, live := tensor.Memory().Active, tensor.Live()
+		tensor.ResetPeakMemory()
+		evaluate(t, m, s.Next(), s.Next())
+		if got := tensor.Live(); got != live {
+			t.Errorf("%d tensors are open, %d were before", got, live)
+		}
+		return tensor.Memory().Peak - before
+	}
+	few, many := peak(40), peak(200)
+	if of160Layers := int64(160 * tokens * width * 4); many-few > of160Layers/4 {
+		t.Errorf("200 layers take %d bytes, 40 take %d", many, few)
 	}
 }

@@ -74,6 +74,20 @@ func always(b data.Batch) stream {
 	}
 }
 
+// lessons yields lesson n times, and what then yields.
+func lessons(n int, then func(yield func(data.Batch, error) bool)) stream {
+	return func(yield func(data.Batch, error) bool) {
+		for range n {
+			if !yield(lesson, nil) {
+				return
+			}
+		}
+		if then != nil {
+			then(yield)
+		}
+	}
+}
+
 // lesson is a batch [2, 4] that a bigram can learn by heart.
 var lesson = data.Batch{
 	Tokens:  []int32{0, 1, 2, 3, 4, 5, 6, 7},

@@ -33,7 +33,8 @@ var ErrNotFinite = errors.New("not a finite number")
 
 // Run trains a model. It returns nil after cfg.Steps steps; the context's
 // error, wrapped, if it ended before; and an error for bad settings, data that
-// fail or end early, and numbers that are not finite.
+// fail or end early, and numbers that are not finite. Runs of different models
+// may go on at the same time.
 func Run(ctx context.Context, cfg Config, model Model, batches Data) error {
 	return errors.WithMessage(run(ctx, cfg, model, batches), "train.Run")
 }
@@ -48,7 +49,7 @@ func run(ctx context.Context, cfg Config, model Model, batches Data) error {
 		return err
 	}
 	defer r.adam.Close()
-	weights, err := newCheckpoint(cfg.Checkpoint, model)
+	weights, err := newCheckpoint(cfg.Checkpoint, model, r.params)
 	if err != nil {
 		return err
 	}
@@ -163,13 +164,13 @@ func (r *runner) build(batch data.Batch, rate float64) (loss, norm *tensor.Tenso
 		return nil, nil, err
 	}
 	loss, norm = l.Value(), GlobalNorm(list)
-	tape.Keep(loss, norm)
 	if r.cfg.ClipNorm > 0 {
 		list = Clip(list, norm, r.cfg.ClipNorm)
 	}
 	for i, p := range r.params {
 		r.adam.Update(r.names[i], p, list[i], rate)
 	}
+	tape.Keep(loss, norm) // last: what is computed from them belongs to the tape
 	return loss, norm, nil
 }
 

@@ -298,6 +298,7 @@ func wantError(t *testing.T, err error, parts ...string) {
 }
 
 func TestRunDataErrors(t *testing.T) {
+	withoutCollector(t)
 	broken := errors.New("the disk is gone")
 	change := func(f func(*data.Batch)) train.Data {
 		b := lesson
@@ -310,11 +311,9 @@ func TestRunDataErrors(t *testing.T) {
 		done int
 		want []string
 	}{
-		{"fail", stream(func(yield func(data.Batch, error) bool) {
-			_ = yield(lesson, nil) && yield(lesson, nil) && yield(data.Batch{}, broken)
-		}), 2, []string{"train.Run: data for step 3: the disk is gone"}},
-		{"end early", stream(func(yield func(data.Batch, error) bool) { yield(lesson, nil) }), 1, []string{"train.Run: the data ended after 1 of 4 steps"}},
-		{"never begin", stream(func(func(data.Batch, error) bool) {}), 0, []string{"train.Run: the data ended after 0 of 4 steps"}},
+		{"fail", lessons(2, func(yield func(data.Batch, error) bool) { yield(data.Batch{}, broken) }), 2, []string{"train.Run: data for step 3: the disk is gone"}},
+		{"end early", lessons(1, nil), 1, []string{"train.Run: the data ended after 1 of 4 steps"}},
+		{"never begin", lessons(0, nil), 0, []string{"train.Run: the data ended after 0 of 4 steps"}},
 		{"an empty batch", always(data.Batch{}), 0, []string{"train.Run: step 1: ", "want a batch of one token or more, got 0 rows of 0"}},
 		{"negative sizes", change(func(b *data.Batch) { b.Rows, b.Length = -2, -4 }), 0, []string{"got -2 rows of -4"}},
 		{"too few tokens", change(func(b *data.Batch) { b.Tokens = b.Tokens[1:] }), 0, []string{"7 elements don't fill the shape [2 4]"}},

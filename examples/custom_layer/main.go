@@ -3,13 +3,13 @@
 package main
 
 import (
-	"flag"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/deltatape/deltatape/autograd"
 	"github.com/deltatape/deltatape/autograd/gradcheck"
+	"github.com/deltatape/deltatape/examples/internal/program"
 	"github.com/deltatape/deltatape/models/nn"
 	"github.com/deltatape/deltatape/ops"
 	"github.com/deltatape/deltatape/tensor"
@@ -42,31 +42,22 @@ func (l *channelMix) Forward(tape *autograd.Tape, x *autograd.Var) *autograd.Var
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
+const about = `Custom_layer checks the gradient of an operation of its own and trains a layer with it.
+
+Usage: custom_layer [flags]
+`
+
 // run is the program; it returns the exit code.
 func run(args []string, out, errOut io.Writer) int {
-	flags := flag.NewFlagSet("custom_layer", flag.ContinueOnError)
-	flags.SetOutput(errOut)
-	flags.Usage = func() {
-		fmt.Fprint(errOut, "Custom_layer checks the gradient of an operation of its own and trains a layer with it.\n\n")
-		flags.PrintDefaults()
+	flags := program.NewFlags("custom_layer", about, errOut)
+	steps := flags.Uint("steps", 300, "training steps")
+	if code, ok := flags.Parse(args, nil); !ok {
+		return code
 	}
-	steps := flags.Int("steps", 300, "training steps")
-	if err := flags.Parse(args); err == flag.ErrHelp {
-		return 0
-	} else if err != nil {
-		return 2
-	} else if *steps < 1 || flags.NArg() > 0 {
-		fmt.Fprintf(errOut, "custom_layer: want -steps of 1 or more and nothing else, got %q\n", args)
-		return 2
-	}
-	if err := show(*steps, out); err != nil {
-		fmt.Fprintln(errOut, "custom_layer:", err)
-		return 1
-	}
-	return 0
+	return flags.Exit(true, show(*steps, out))
 }
 
-func show(steps int, out io.Writer) error {
+func show(steps uint, out io.Writer) error {
 	op := func(v ...*autograd.Var) []*autograd.Var { return autograd.Apply(squaredReLU{}, v...) }
 	if err := gradcheck.Check(op, []*tensor.Tensor{tensor.Normal(tensor.Key(1), 4, 8)}, gradcheck.Options{}); err != nil {
 		return err
@@ -80,7 +71,7 @@ func show(steps int, out io.Writer) error {
 		return err
 	}
 	defer adam.Close()
-	for step := 1; step <= steps; step++ {
+	for step := uint(1); step <= steps; step++ {
 		loss, err := learn(layer, adam, inputs, tensor.Abs(inputs))
 		if err != nil {
 			return err

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/pkg/errors"
 
+	"github.com/deltatape/deltatape/examples/internal/program"
 	"github.com/deltatape/deltatape/tensor"
 	"github.com/deltatape/deltatape/train/report"
 )
@@ -22,41 +22,26 @@ const about = `Doctor prints the versions of MLX and mlx-c, the device, the BLAS
 speed, and memory. It exits with 1 if something is wrong, and then says what
 mends it.
 
-Usage: doctor [-device cpu|gpu]
-
+Usage: doctor [flags]
 `
 
 // slowBLAS is the speed in GFLOP/s below which a BLAS is the reference one.
 const slowBLAS = 15
 
+// run is the program; it returns the exit code.
 func run(args []string, out, errOut io.Writer) int {
-	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
-	flags.SetOutput(errOut)
-	flags.Usage = func() { fmt.Fprint(errOut, about); flags.PrintDefaults() }
-	device := flags.String("device", "", "device to examine: cpu or gpu (default: the GPU if there is one)")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	case flags.NArg() > 0:
-		fmt.Fprintf(errOut, "doctor: unexpected argument %q\n", flags.Arg(0))
-		return 2
+	flags := program.NewFlags("doctor", about, errOut)
+	var device program.Device
+	device.Var(flags)
+	if code, ok := flags.Parse(args, nil); !ok {
+		return code
 	}
-	healthy, err := examine(out, *device)
-	if err != nil {
-		fmt.Fprintf(errOut, "doctor: %v\n", err)
-		return 1
-	}
-	if !healthy {
-		return 1
-	}
-	fmt.Fprintln(out, "all is well")
-	return 0
+	healthy, err := examine(out, device)
+	return flags.Exit(healthy, err)
 }
 
 // examine prints the findings and reports whether all is well.
-func examine(out io.Writer, device string) (bool, error) {
+func examine(out io.Writer, device program.Device) (bool, error) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(out, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
@@ -69,14 +54,8 @@ func examine(out io.Writer, device string) (bool, error) {
 	line("mlx-c", "%s", known(v.MLXC))
 	line("backend", "%s", known(v.Backend))
 	line("library", "%s", v.Path)
-	if device != "" {
-		d, err := tensor.ParseDevice(device)
-		if err != nil {
-			return false, err
-		}
-		if err := tensor.SetDevice(d); err != nil {
-			return false, err
-		}
+	if err := device.Select(); err != nil {
+		return false, err
 	}
 	line("device", "%s", tensor.DefaultDevice())
 	if err := addition(); err != nil {
@@ -98,6 +77,9 @@ func examine(out io.Writer, device string) (bool, error) {
 	}
 	m := tensor.Memory()
 	line("memory", "%s in use, %s at most, %s kept for later", report.Bytes(m.Active), report.Bytes(m.Peak), report.Bytes(m.Cache))
+	if healthy {
+		fmt.Fprintln(out, "all is well")
+	}
 	return healthy, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pkg/errors"
 
+	"github.com/deltatape/deltatape/examples/internal/program"
 	"github.com/deltatape/deltatape/models/qla"
 )
 
@@ -18,7 +19,7 @@ func sample(ctx context.Context, o options, model *qla.Model, out io.Writer) err
 	}
 	text := []byte(o.prompt)
 	opt := qla.SampleOptions{Temperature: sampleTemperature, Seed: o.seed}
-	for id, err := range model.Generate(ctx, byteIDs(text), o.sample, opt) {
+	for id, err := range model.Generate(ctx, program.ByteIDs(o.prompt), o.sample, opt) {
 		if err != nil {
 			return errors.Wrap(err, "sample")
 		}
@@ -26,14 +27,6 @@ func sample(ctx context.Context, o options, model *qla.Model, out io.Writer) err
 	}
 	_, err := fmt.Fprintf(out, "a sample:\n%s\n", indent(text))
 	return err
-}
-
-func byteIDs(text []byte) []int32 {
-	ids := make([]int32, len(text))
-	for i, b := range text {
-		ids[i] = int32(b)
-	}
-	return ids
 }
 
 // indent sets text off from the program's own lines; bytes that are no text

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/pkg/errors"
@@ -26,10 +27,7 @@ const (
 
 // trainModel runs the whole program and reports whether the model beat the order-2 n-gram.
 func trainModel(ctx context.Context, o options, out io.Writer) (better bool, err error) {
-	if err := prepareFolder(o.out); err != nil {
-		return false, err
-	}
-	if err := selectDevice(o.device); err != nil {
+	if err := o.device.Select(); err != nil {
 		return false, err
 	}
 	corpus, err := loadCorpus(o.data)
@@ -52,7 +50,10 @@ func trainModel(ctx context.Context, o options, out io.Writer) (better bool, err
 	if err != nil {
 		return false, errors.Wrap(err, "model")
 	}
-	fmt.Fprintf(out, "text    %s: %d files, %s to learn, %s held out\n", corpus.Name, corpus.Files(),
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
+		return false, errors.Wrap(err, "-out")
+	}
+	fmt.Fprintf(out, "text    %s (files: %d), %s to learn, %s held out\n", corpus.Name, corpus.Files(),
 		report.Bytes(int64(len(learn.Bytes()))), report.Bytes(int64(len(held.Bytes()))))
 	fmt.Fprintf(out, "model   %s parameters, %d layers of width %d, mixer %s, device %s, seed %d\n",
 		report.Count(float64(nn.Count(model))), o.model.Layers, o.model.Hidden, o.model.Mixer, tensor.DefaultDevice(), o.seed)
@@ -60,6 +61,9 @@ func trainModel(ctx context.Context, o options, out io.Writer) (better bool, err
 	curve, took, err := fit(ctx, o, model, sampler, out)
 	if plotErr := plot(o, curve); err == nil {
 		err = plotErr
+	}
+	if errors.Is(err, context.Canceled) && curve != nil {
+		fmt.Fprintf(out, "the weights after step %d are in %s\n", len(curve), o.weights())
 	}
 	if err != nil {
 		return false, err
