@@ -10,9 +10,6 @@ import (
 	"github.com/deltatape/deltatape/tensor"
 )
 
-// l2eps is the ε inside the normalisation of queries and keys.
-const l2eps = 1e-6
-
 // GatedDeltaNet is the linear-attention layer of Qwen3-Next and Qwen3.5 (Yang,
 // Kautz and Hatamizadeh, arXiv 2412.06464). For an input x [B, T, hidden]:
 //
@@ -23,8 +20,8 @@ const l2eps = 1e-6
 //	o       = gateddelta.Apply(q, k, v, g, β)
 //	y       = (RMSNorm(o)·SiLU(x·Wz))·Wo
 //
-// Key heads are shared by ValueHeads/KeyHeads value heads each. g is float32, or
-// float64 in a float64 model.
+// Key heads are shared by ValueHeads/KeyHeads value heads each. g and β are
+// float32, or float64 in a float64 model.
 type GatedDeltaNet struct {
 	// One of two layouts; the fields of the other are nil.
 	InProjQKV  *nn.Linear `param:"in_proj_qkv"`
@@ -122,18 +119,21 @@ func (l *GatedDeltaNet) forward(tape *autograd.Tape, x, tail, state *autograd.Va
 	v := heads(parts[2], c.ValueHeads, c.ValueDim)
 	o := v
 	if c.Mixer == MixerDelta {
-		g, beta := l.gates(tape, x)
+		a, b := l.gateInputs(tape, x)
 		out := gateddelta.Apply(gateddelta.Inputs{
-			Q:            ops.L2Norm(heads(parts[0], c.KeyHeads, c.KeyDim), l2eps),
-			K:            ops.L2Norm(heads(parts[1], c.KeyHeads, c.KeyDim), l2eps),
+			Q:            heads(parts[0], c.KeyHeads, c.KeyDim),
+			K:            heads(parts[1], c.KeyHeads, c.KeyDim),
 			V:            v,
-			LogDecay:     g,
-			Beta:         beta,
+			GateInput:    a,
+			ALog:         tape.Param(l.ALog),
+			DtBias:       tape.Param(l.DtBias),
+			BetaLogits:   b,
 			InitialState: state,
 		}, gateddelta.Options{
 			ChunkSize:      c.ChunkSize,
 			Implementation: c.Implementation,
 			FinalState:     state != nil,
+			QKL2Norm:       true,
 		})
 		o, nextState = out.O, out.FinalState
 	}
@@ -154,19 +154,14 @@ func (l *GatedDeltaNet) projectValues(tape *autograd.Tape, x *autograd.Var) (qkv
 	return ops.Concat(-1, parts[:3]...), parts[3]
 }
 
-// gates returns the log decay g and the writing strength β, both [B, T, Hv].
-func (l *GatedDeltaNet) gates(tape *autograd.Tape, x *autograd.Var) (g, beta *autograd.Var) {
-	var a, b *autograd.Var
+// gateInputs returns a = x·Wa and b = x·Wb, both [B, T, Hv].
+func (l *GatedDeltaNet) gateInputs(tape *autograd.Tape, x *autograd.Var) (a, b *autograd.Var) {
 	if l.InProjBA == nil {
-		b, a = l.InProjB.Forward(tape, x), l.InProjA.Forward(tape, x)
-	} else {
-		group := l.cfg.ValueHeads / l.cfg.KeyHeads
-		parts := l.ungroup(l.InProjBA.Forward(tape, x), group, group)
-		b, a = parts[0], parts[1]
+		return l.InProjA.Forward(tape, x), l.InProjB.Forward(tape, x)
 	}
-	rate := ops.Neg(ops.Exp(wide(tape.Param(l.ALog))))
-	step := ops.Softplus(ops.Add(wide(a), wide(tape.Param(l.DtBias))))
-	return ops.Mul(rate, step), ops.Sigmoid(b)
+	group := l.cfg.ValueHeads / l.cfg.KeyHeads
+	parts := l.ungroup(l.InProjBA.Forward(tape, x), group, group)
+	return parts[1], parts[0]
 }
 
 // ungroup cuts y [B, T, Hk·Σwidths], in which each key head has its parts side by
@@ -188,12 +183,4 @@ func (l *GatedDeltaNet) ungroup(y *autograd.Var, widths ...int) []*autograd.Var 
 // heads turns [B, T, n·dim] into [B, T, n, dim].
 func heads(x *autograd.Var, n, dim int) *autograd.Var {
 	return ops.Reshape(x, x.Dim(0), x.Dim(1), n, dim)
-}
-
-// wide converts 16-bit numbers to float32.
-func wide(x *autograd.Var) *autograd.Var {
-	if x.Dtype().Size() < tensor.Float32.Size() {
-		return ops.AsType(x, tensor.Float32)
-	}
-	return x
 }

@@ -6,12 +6,12 @@ import (
 )
 
 // Apply applies the gated delta rule (see the package documentation) on the tape
-// of the inputs, of which LogDecay, Beta and InitialState may be nil. All
-// gradients are computed by a backward pass of its own.
+// of the inputs, of which all but Q, K and V may be nil. All gradients are
+// computed by a backward pass of its own.
 //
 // Inputs that don't fit together and options that don't exist panic with
-// *tensor.Error. Values are not looked at: a NaN, or a gate above 0, gives what
-// the arithmetic gives.
+// *tensor.Error. Values are looked at with Options.Validate alone: otherwise a
+// NaN, or a gate above 0, gives what the arithmetic gives.
 func Apply(in Inputs, opt Options) Output {
 	if in.Q == nil || in.K == nil || in.V == nil {
 		panic(mistake(nil, "Q, K and V must be given"))
@@ -24,10 +24,16 @@ func Apply(in Inputs, opt Options) Output {
 		}
 	}
 	z := geometryOf(operandsOf(ts), opt)
-	out := autograd.Apply(rule{z: z, implementation: opt.choose(z), finalState: opt.FinalState}, vars...)
-	result := Output{O: out[0]}
+	z.checkFrontend(in, opt)
+	valid := z.validTokens(in)
+	if opt.Validate {
+		validate(in, valid)
+	}
+	in = z.frontend(in, valid, opt)
+	out := autograd.Apply(rule{z: z, implementation: opt.choose(z), finalState: opt.FinalState}, in.vars()...)
+	result := Output{O: whereValid(valid, out[0])}
 	if opt.FinalState {
-		result.FinalState = out[1]
+		result.FinalState = opt.StateLayout.turned(out[1])
 	}
 	return result
 }
@@ -78,7 +84,7 @@ func (r rule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.
 	if r.implementation == Recurrent {
 		d = r.z.recurrentBackward(in, do, dht)
 	} else {
-		starts := make([]*tensor.Tensor, r.z.segments()-1)
+		starts := make([]*tensor.Tensor, r.z.plan.starts())
 		for i := range starts {
 			starts[i] = ctx.Saved(operandCount + i)
 		}

@@ -2,6 +2,7 @@ package gateddelta
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,10 +32,32 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
+// BenchmarkPacked packs sequences of several lengths where BenchmarkApply has one.
+func BenchmarkPacked(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		lengths []int
+	}{
+		{"1", []int{2048}},
+		{"16-mixed", []int{512, 3, 400, 7, 256, 61, 200, 1, 150, 128, 100, 90, 60, 50, 20, 10}},
+		{"16-equal", slices.Repeat([]int{128}, 16)},
+		{"200-short", slices.Repeat([]int{1, 3, 7, 12, 20, 18, 9, 10, 2, 16}, 20)},
+	} {
+		cu := offsets(c.lengths...)
+		shape := sampling{B: 1, T: cu[len(cu)-1], Hk: 8, Hv: 32, K: 128, V: 128, cu: cu}
+		b.Run(fmt.Sprintf("%s-T%d", c.name, shape.T), func(b *testing.B) {
+			benchmarkApply(b, shape, Options{CuSeqlens: cu}, true)
+		})
+	}
+}
+
 func benchmarkApply(b *testing.B, shape sampling, opt Options, backward bool) {
 	p := sample(1, shape)
 	v := variant{dtype: tensor.Float32}
-	seeds := []*tensor.Tensor{p.tensor(p.do, v.dtype, p.B, p.T, p.Hv, p.V), p.tensor(p.dht, v.dtype, p.B, p.Hv, p.K, p.V)}
+	seeds := p.seeds(v)[:1]
+	if opt.FinalState {
+		seeds = p.seeds(v)
+	}
 	source := autograd.NoGrad()
 	defer source.Close()
 	_, list := p.inputs(source, v)
@@ -52,11 +75,21 @@ func benchmarkApply(b *testing.B, shape sampling, opt Options, backward bool) {
 		for i, x := range list {
 			leaves[i] = tape.Var(x.Value())
 		}
-		in := Inputs{Q: leaves[0], K: leaves[1], V: leaves[2], LogDecay: leaves[3], Beta: leaves[4], InitialState: leaves[5]}
+		in := Inputs{Q: leaves[0], K: leaves[1], V: leaves[2], LogDecay: leaves[3], Beta: leaves[4]}
+		if p.h0 != nil {
+			in.InitialState = leaves[5]
+		}
 		out := Apply(in, opt)
-		results := []*tensor.Tensor{out.O.Value(), out.FinalState.Value()}
+		outs := []*autograd.Var{out.O}
+		if opt.FinalState {
+			outs = append(outs, out.FinalState)
+		}
+		var results []*tensor.Tensor
+		for _, out := range outs {
+			results = append(results, out.Value())
+		}
 		if backward {
-			grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState}, seeds, leaves...)
+			grads, err := tape.Grad(outs, seeds, leaves...)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -11,13 +11,42 @@
 //	Sd = e^g S;  e = v − Sdᵀk;  d = β e;  S' = Sd + k dᵀ;  o = s S'ᵀq
 //
 // with a scale s = K^-1/2. Without gate and with β = 1 this is the delta rule;
-// keys of unit length and β between 0 and 2 keep it from expanding (normalise
-// them with ops.L2Norm). In layouts with fewer key heads than value heads, value
+// keys of unit length and β between 0 and 2 keep it from expanding (see
+// Options.QKL2Norm). In layouts with fewer key heads than value heads, value
 // head h uses key head h / (Hv/Hk). Apply is the entry; the gradients of all
 // inputs flow back from O and from the final state.
 //
 // Gated DeltaNet: Yang, Kautz and Hatamizadeh, arXiv:2412.06464. The chunk form
 // of the delta rule: Yang, Wang, Zhang, Shen and Kim, arXiv:2406.06484.
+//
+// # What may come before
+//
+// Apply takes its operands as a layer has them, too, and its gradients then
+// arrive there. All implementations share these steps:
+//
+//	q, k = q/√(Σq² + ε), k/√(Σk² + ε)          Options.QKL2Norm
+//	g = −exp(A_log)·softplus(a + dt_bias)      Inputs.GateInput, ALog, DtBias
+//	β = sigmoid(b), or 2·sigmoid(b)            Inputs.BetaLogits, Options.AllowNegativeEigenvalues
+//
+// Sequences of different lengths can share a batch: tokens beside Inputs.Mask
+// change nothing and give zeros. Options.StateLayout turns states for those who
+// keep them as [V, K].
+//
+// With Options.NoDelta the rule is d = β v, gated linear attention, to compare
+// with. In the formulas below A is then 0, T = I and E = V; no gradient goes
+// through E, so that the terms with dV in dS, dK and past, and M and N, are 0.
+//
+// # Packed sequences
+//
+// Options.CuSeqlens packs N sequences of any lengths into one row of tokens. Each
+// has a state of its own, [N, Hv, K, V], and the results are those of N separate
+// runs; an empty sequence hands on its state and its state's gradient. The
+// sequences go side by side: in the order of their number of chunks, longest
+// first, so that those that go on are always the first rows of the state. As
+// many go together as fit into a few megabytes per step. Work is in proportion
+// to the chunks, ⌈length/C⌉ for each sequence. Where the tokens go is computed on
+// the host from CuSeqlens alone. Options.ChunkSize 0 takes smaller chunks where
+// larger ones would be padding to a good part.
 //
 // # Chunks
 //
@@ -74,16 +103,19 @@
 // # Memory
 //
 // Chunks are worked on in segments of L (Options.Segment). Until the backward
-// pass, the tape holds the inputs and, for each segment but the first, the state
-// at its start: (⌈T/(C·L)⌉ − 1)·B·Hv·K·V elements. The backward pass
-// recomputes one segment after another, from the last, and not before the
+// pass, the tape holds the inputs, their normalised and masked copies if such are
+// asked for, and, for each segment but the first, the state at its start:
+// (⌈T/(C·L)⌉ − 1)·B·Hv·K·V elements. The backward pass recomputes one segment after another, from the last, and not before the
 // gradient arrives. Besides twice the gradients that it returns it takes at
 // most about
 //
 //	10·L·B·Hv·(C·max(K, V) + C² + K·V)
 //
 // elements. By default L is such that the states kept take at most half of what
-// V takes. The recurrent form takes about 4·T·B·Hv·K·V elements in its backward
+// V takes. Of packed sequences, the states of those are kept that go on at the
+// start of a segment, L·B is the number of chunks in the largest segment, and
+// the backward pass takes four times the gradients in place of twice, padded to
+// whole chunks. The recurrent form takes about 4·T·B·Hv·K·V elements in its backward
 // pass and is meant for tests and a few tokens.
 //
 // # Errors

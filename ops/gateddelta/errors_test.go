@@ -48,6 +48,28 @@ func TestMistakes(t *testing.T) {
 		{"chunk size", func(_ *Inputs, o *Options) { o.ChunkSize = 48 }, []string{"ChunkSize is 48", "[16 32 64 128]"}},
 		{"negative chunk size", func(_ *Inputs, o *Options) { o.ChunkSize = -1 }, []string{"ChunkSize is -1"}},
 		{"segment", func(_ *Inputs, o *Options) { o.Segment = -2 }, []string{"Segment is -2"}},
+		{"two decays", func(in *Inputs, _ *Options) { in.GateInput, in.ALog = f32(2, 3, 4), f32(4) }, []string{"both LogDecay and GateInput"}},
+		{"gate without rate", func(in *Inputs, _ *Options) { in.LogDecay, in.GateInput = nil, f32(2, 3, 4) }, []string{"GateInput is given without ALog"}},
+		{"rate without gate", func(in *Inputs, _ *Options) { in.ALog = f32(4) }, []string{"ALog is given without GateInput"}},
+		{"bias without gate", func(in *Inputs, _ *Options) { in.DtBias = f32(4) }, []string{"DtBias is given without GateInput"}},
+		{"gate input", func(in *Inputs, _ *Options) {
+			in.LogDecay, in.GateInput, in.ALog = nil, f32(2, 3, 2), f32(4)
+		}, []string{"GateInput must be [B, T, Hv] = [2 3 4]", "[2 3 2]"}},
+		{"rate", func(in *Inputs, _ *Options) {
+			in.LogDecay, in.GateInput, in.ALog = nil, f32(2, 3, 4), f32(2)
+		}, []string{"ALog must be [Hv] = [4]", "[2]"}},
+		{"double bias", func(in *Inputs, _ *Options) {
+			in.LogDecay, in.GateInput, in.ALog, in.DtBias = nil, f32(2, 3, 4), f32(4), zeros(tensor.Float64, 4)
+		}, []string{"DtBias is float64", "Q of float32"}},
+		{"two betas", func(in *Inputs, _ *Options) { in.BetaLogits = f32(2, 3, 4) }, []string{"both Beta and BetaLogits"}},
+		{"beta logits", func(in *Inputs, _ *Options) { in.Beta, in.BetaLogits = nil, f32(2, 3) }, []string{"BetaLogits must be [B, T, Hv] = [2 3 4]"}},
+		{"doubled beta", func(_ *Inputs, o *Options) { o.AllowNegativeEigenvalues = true }, []string{"AllowNegativeEigenvalues", "without BetaLogits"}},
+		{"mask", func(in *Inputs, _ *Options) { in.Mask = tensor.Ones(tensor.Bool, 3, 2) }, []string{"Mask must be [B, T] = [2 3]", "[3 2]"}},
+		{"eps", func(_ *Inputs, o *Options) { o.QKL2Norm, o.L2NormEps = true, -1 }, []string{"L2NormEps is -1"}},
+		{"infinite eps", func(_ *Inputs, o *Options) { o.QKL2Norm, o.L2NormEps = true, math.Inf(1) }, []string{"L2NormEps is +Inf"}},
+		{"eps for nothing", func(_ *Inputs, o *Options) { o.L2NormEps = 1e-5 }, []string{"L2NormEps is 1e-05 without QKL2Norm"}},
+		{"layout", func(_ *Inputs, o *Options) { o.StateLayout = "kkv" }, []string{`no StateLayout "kkv"`, `"kv" or "vk"`}},
+		{"turned state", func(_ *Inputs, o *Options) { o.StateLayout = VK }, []string{"InitialState must be [B, Hv, V, K] = [2 4 5 4]", "[2 4 4 5]"}},
 		{"scale", func(_ *Inputs, o *Options) { o.Scale = math.NaN() }, []string{"Scale is NaN"}},
 		{"implementation", func(_ *Inputs, o *Options) { o.Implementation = "magic" }, []string{`no implementation "magic"`, `"recurrent"`, `"chunk"`}},
 	} {

@@ -57,3 +57,23 @@ func ExampleApply_state() {
 	// 0.500
 	// 0.250
 }
+
+// Sequences of different lengths share one row of tokens, here of 2, 0 and 1
+// tokens. Each has a state of its own; that of the empty one is what it began
+// with.
+func ExampleApply_packed() {
+	tape := autograd.NoGrad()
+	defer tape.Close()
+	key := tape.Const(tensor.Ones(tensor.Float32, 1, 3, 1, 1))
+	value := tape.Const(tensor.FromSlice([]float32{10, 20, 30}, 1, 3, 1, 1))
+	state := tape.Const(tensor.FromSlice([]float32{1, 2, 3}, 3, 1, 1, 1))
+	half := tape.Const(tensor.Full(0.5, tensor.Float32, 1, 3, 1))
+
+	out := gateddelta.Apply(gateddelta.Inputs{Q: key, K: key, V: value, Beta: half, InitialState: state},
+		gateddelta.Options{CuSeqlens: []int{0, 2, 2, 3}, FinalState: true})
+	fmt.Println(tensor.Data[float32](out.O.Value()))
+	fmt.Println(tensor.Data[float32](out.FinalState.Value()))
+	// Output:
+	// [5.5 12.75 16.5] <nil>
+	// [12.75 2 16.5] <nil>
+}

@@ -1,6 +1,7 @@
 package gateddelta
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -10,7 +11,7 @@ import (
 )
 
 // golden loads the problems and results in testdata/gdr, which come from
-// another project's float64 reference. Those with packed sequences are left out.
+// another project's float64 reference.
 func golden(t *testing.T) map[string]goldenCase {
 	t.Helper()
 	paths, err := filepath.Glob("../../testdata/gdr/*.safetensors")
@@ -23,13 +24,10 @@ func golden(t *testing.T) map[string]goldenCase {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if meta["cu_seqlens"] != "[]" {
-			continue
-		}
 		cases[strings.TrimSuffix(filepath.Base(path), ".safetensors")] = newGoldenCase(t, tensors, meta)
 	}
-	if len(cases) != 14 {
-		t.Fatalf("found %d golden cases, want 14", len(cases))
+	if len(cases) != 16 {
+		t.Fatalf("found %d golden cases, want 16", len(cases))
 	}
 	return cases
 }
@@ -65,6 +63,12 @@ func newGoldenCase(t *testing.T, tensors map[string]*tensor.Tensor, meta map[str
 	}
 	if meta["qk_l2norm"] == "1" {
 		c.l2eps = number("l2norm_eps")
+	}
+	if err := json.Unmarshal([]byte(meta["cu_seqlens"]), &c.cu); err != nil {
+		t.Fatalf("cu_seqlens of %s: %v", meta["name"], err)
+	}
+	if len(c.cu) == 0 {
+		c.cu = nil
 	}
 	for _, name := range resultNames {
 		if x := data(name); x != nil {

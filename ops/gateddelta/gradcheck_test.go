@@ -41,6 +41,9 @@ func TestGradients(t *testing.T) {
 		{"chunk", sampling{B: 2, T: 4, Hk: 1, Hv: 2, K: 3, V: 2, gate: "logsigmoid"}, Options{Implementation: Chunk, ChunkSize: 16}, false},
 		{"chunk-scale", sampling{B: 1, T: 3, Hk: 2, Hv: 2, K: 2, V: 3, beta: "2sigmoid"}, Options{Implementation: Chunk, Scale: 1.5}, false},
 		{"chunks", sampling{B: 1, T: 36, Hk: 1, Hv: 3, K: 3, V: 2}, Options{Implementation: Chunk, ChunkSize: 16, Segment: 2}, true},
+		{"recurrent-no-delta", sampling{B: 2, T: 4, Hk: 1, Hv: 2, K: 3, V: 2}, Options{Implementation: Recurrent, NoDelta: true}, false},
+		{"chunk-no-delta", sampling{B: 2, T: 4, Hk: 1, Hv: 2, K: 3, V: 2}, Options{Implementation: Chunk, NoDelta: true}, false},
+		{"chunks-no-delta", sampling{B: 1, T: 36, Hk: 1, Hv: 3, K: 3, V: 2}, Options{Implementation: Chunk, ChunkSize: 16, NoDelta: true}, true},
 		{"recurrent-long", sampling{B: 1, T: 36, Hk: 1, Hv: 3, K: 3, V: 2}, Options{Implementation: Recurrent}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -87,9 +87,7 @@ func TestHalfPrecision(t *testing.T) {
 	for _, d := range []tensor.Dtype{tensor.BFloat16, tensor.Float16} {
 		for i, gate := range []string{"mild", "logsigmoid", "a16"} {
 			p := sample(uint64(i), sampling{B: 2, T: 130, Hk: 2, Hv: 4, K: 32, V: 16, gate: gate, h0: true, dht: true})
-			for _, x := range []*[]float64{&p.q, &p.k, &p.v, &p.do} {
-				*x = read(t, tensor.AsType(tensor.FromSlice(*x), d))
-			}
+			p.round(t, d)
 			want := p.solve()
 			for _, v := range variants(d) {
 				t.Run(p.String()+"/"+v.String(), func(t *testing.T) { p.check(t, v, want) })

@@ -11,17 +11,24 @@ import (
 // TestInverse compares both ways to invert I + A with forward substitution in
 // float64. Nearly equal keys make A as large as it gets.
 func TestInverse(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 1))
 	for _, C := range chunkSizes {
-		for name, entry := range map[string]func() float64{
-			"random":    func() float64 { return r.NormFloat64() / 8 },
-			"identical": func() float64 { return 1 },
-			"collinear": func() float64 { return 2 * math.Copysign(1, r.Float64()-0.5) },
+		r := rand.New(rand.NewPCG(1, 1))
+		random, signs := make([]float64, C*C), make([]float64, C)
+		for i := range random {
+			random[i] = r.NormFloat64() / 8
+		}
+		for i := range signs {
+			signs[i] = math.Copysign(1, r.Float64()-0.5)
+		}
+		for name, entry := range map[string]func(i, j int) float64{
+			"random":    func(i, j int) float64 { return random[i*C+j] },
+			"identical": func(int, int) float64 { return 1 },
+			"collinear": func(i, j int) float64 { return 2 * signs[i] * signs[j] }, // β = 2
 		} {
 			A := make([]float64, C*C)
 			for i := range C {
 				for j := range i {
-					A[i*C+j] = entry()
+					A[i*C+j] = entry(i, j)
 				}
 			}
 			want := substitute(A, C)

@@ -1,6 +1,10 @@
 package gateddelta
 
-import "github.com/deltatape/deltatape/tensor"
+import (
+	"slices"
+
+	"github.com/deltatape/deltatape/tensor"
+)
 
 // Inside a segment of n chunks the arrays lie as follows. A chunk's slice along
 // the first axis is dense.
@@ -12,6 +16,9 @@ import "github.com/deltatape/deltatape/tensor"
 //	square      [n, B, Hk, r, C, C]  or with 1 for r, shared by the group
 //	state       [B, Hk, K, r·V]      wide, without the axis of chunks
 //
+// Packed sequences are one row of n chunks, B = 1, in the order of the plan. What
+// serves one step has the sequences that take part in it in place of B.
+//
 // Products with Q, K or the state take the wide form: one large product per key
 // head does the work of its r value heads, and nothing of the keys is repeated.
 // Products with the square matrices take the form by value head. Elementwise
@@ -21,9 +28,15 @@ import "github.com/deltatape/deltatape/tensor"
 type geometry struct {
 	B, T, Hk, K, V int
 	R              int // value heads per key head
-	C, N, L        int // tokens in a chunk, chunks, chunks in a segment
+	C              int // tokens in a chunk
 	scale          float64
+	noDelta        bool
 	dtype          tensor.Dtype // of the arithmetic
+
+	cuSeqlens []int // nil for a batch
+	sequences int   // B, or the number of packed sequences
+	plan      plan
+	indices   *indices // of packed sequences, while loaded
 }
 
 // segmentBytes is the size of a segment's arrays up to which segments grow: one
@@ -31,49 +44,71 @@ type geometry struct {
 // starts. Larger ones leave the processor's cache.
 const segmentBytes = 2 << 20
 
-// segmentLength returns the number of chunks to work on at a time: enough to
-// fill segmentBytes, and enough for the states that the tape keeps, one for each
-// segment, to take at most half of what V takes.
-func (z geometry) segmentLength() int {
-	return min(z.N, max(segmentBytes/z.chunkBytes(), (2*z.K+z.C-1)/z.C))
-}
-
-// chunkBytes is what a chunk adds to segmentBytes.
+// chunkBytes is what a chunk of one sequence adds to segmentBytes.
 func (z geometry) chunkBytes() int {
-	return z.B * z.Hk * z.R * (z.C*max(z.K, z.V) + z.C*z.C + z.K*z.V) * z.dtype.Size()
+	return z.Hk * z.R * (z.C*max(z.K, z.V) + z.C*z.C + z.K*z.V) * z.dtype.Size()
 }
 
-// segments returns the number of segments.
-func (z geometry) segments() int { return (z.N + z.L - 1) / z.L }
-
-// recurrentUpTo is the length T up to which the token by token form beats the
+// recurrentUpTo is the length up to which the token by token form beats the
 // padding of a chunk.
 const recurrentUpTo = 2
 
 // chooseChunk returns a chunk size: about K, where the work within chunks and
 // that on states are in balance (and little of a state is erased in one chunk),
-// at most 64, and no longer than the sequence needs.
+// at most 64, and no longer than the sequence needs. Packed sequences get a
+// smaller one if that saves a quarter of the tokens, padding included.
 func chooseChunk(z geometry) int {
-	for _, c := range chunkSizes {
-		if c == 64 || c >= z.K || c >= z.T {
-			return c
+	i := 0
+	for longest := z.longest(); chunkSizes[i] < min(64, z.K, longest); {
+		i++
+	}
+	C := chunkSizes[i]
+	if z.cuSeqlens != nil {
+		for _, smaller := range slices.Backward(chunkSizes[:i]) {
+			if 4*z.padded(smaller) <= 3*z.padded(C) {
+				C = smaller
+			}
 		}
 	}
-	panic("unreachable")
+	return C
 }
 
-// tokens returns chunks lo to hi-1 of x [B, T, ...] in the dtype of the
-// arithmetic, padded with zeros to whole chunks: a padded token neither decays
-// (g = 0) nor writes (β = 0, k = 0) nor reads (q = 0).
-func (z geometry) tokens(x *tensor.Tensor, lo, hi int) *tensor.Tensor {
-	end := min(hi*z.C, z.T)
-	x = tensor.AsType(tensor.SliceAxis(x, 1, lo*z.C, end), z.dtype)
-	if pad := hi*z.C - end; pad > 0 {
+// tokens returns the tokens of a segment of x [B, T, ...] in the dtype of the
+// arithmetic, padded to whole chunks. A padded token neither decays (g = 0) nor
+// writes (β = 0) nor reads (q = 0): see gateTokens and queryTokens. Padding
+// repeats the last token of packed sequences and is zeros otherwise.
+func (z geometry) tokens(x *tensor.Tensor, segment int) *tensor.Tensor {
+	if z.plan.packing != nil {
+		return tensor.AsType(z.gather(x, segment), z.dtype)
+	}
+	s := z.plan.segments[segment]
+	lo, hi := s.chunk*z.C, (s.chunk+len(s.active))*z.C
+	end := min(hi, z.T)
+	x = tensor.AsType(tensor.SliceAxis(x, 1, lo, end), z.dtype)
+	if pad := hi - end; pad > 0 {
 		widths := make([][2]int, x.NDim())
 		widths[1][1] = pad
 		x = tensor.Pad(x, widths, 0)
 	}
 	return x
+}
+
+// gateTokens is tokens with zeros in the padding.
+func (z geometry) gateTokens(x *tensor.Tensor, segment int) *tensor.Tensor {
+	x = z.tokens(x, segment)
+	if z.plan.packing != nil {
+		x = tensor.Where(z.indices.real[segment], x, tensor.Like(x, 0))
+	}
+	return x
+}
+
+// queryTokens is tokens times the scale, with zeros in the padding.
+func (z geometry) queryTokens(x *tensor.Tensor, segment int) *tensor.Tensor {
+	x = z.tokens(x, segment)
+	if z.plan.packing != nil {
+		return tensor.Mul(x, z.indices.scale[segment])
+	}
+	return tensor.MulScalar(x, z.scale)
 }
 
 // keyRows lays out tokens [B, n·C, Hk, K] as key rows.
@@ -102,20 +137,20 @@ func (z geometry) fromGates(x *tensor.Tensor) *tensor.Tensor {
 	return tensor.Reshape(tensor.Transpose(x, 1, 0, 4, 2, 3), z.B, -1, z.Hk*z.R)
 }
 
-// state lays out a state [B, Hv, K, V] in the wide form; nil gives zeros, in the
-// scope of x.
+// state lays out states [N, Hv, K, V] of all sequences in the wide form and in
+// the order of the plan; nil gives zeros, in the scope of x.
 func (z geometry) state(h, x *tensor.Tensor) *tensor.Tensor {
 	if h == nil {
-		return tensor.BroadcastTo(z.constant(x, 0), z.B, z.Hk, z.K, z.R*z.V)
+		return tensor.BroadcastTo(z.constant(x, 0), z.sequences, z.Hk, z.K, z.R*z.V)
 	}
-	h = tensor.SwapAxes(tensor.Reshape(h, z.B, z.Hk, z.R, z.K, z.V), 2, 3)
-	return tensor.Reshape(h, z.B, z.Hk, z.K, z.R*z.V)
+	h = tensor.SwapAxes(tensor.Reshape(z.ordered(h), -1, z.Hk, z.R, z.K, z.V), 2, 3)
+	return tensor.Reshape(h, -1, z.Hk, z.K, z.R*z.V)
 }
 
 // fromState is the inverse of state.
 func (z geometry) fromState(s *tensor.Tensor) *tensor.Tensor {
-	s = tensor.SwapAxes(tensor.Reshape(s, z.B, z.Hk, z.K, z.R, z.V), 2, 3)
-	return tensor.Reshape(s, z.B, z.Hk*z.R, z.K, z.V)
+	s = tensor.SwapAxes(tensor.Reshape(s, -1, z.Hk, z.K, z.R, z.V), 2, 3)
+	return z.restored(tensor.Reshape(s, -1, z.Hk*z.R, z.K, z.V))
 }
 
 // overValues repeats numbers of value heads [n, B, Hk, r] along the wide state's
@@ -131,11 +166,11 @@ func (z geometry) constant(x *tensor.Tensor, v float64) *tensor.Tensor {
 	return tensor.AsType(tensor.Like(x, v), z.dtype)
 }
 
-// The functions below serve one chunk, without the axis of chunks.
+// The functions below serve one step, without the axis of chunks.
 
 // byHead views wide rows [B, Hk, C, r·V] as value rows [B, Hk, r, C, V].
 func (z geometry) byHead(x *tensor.Tensor) *tensor.Tensor {
-	return tensor.SwapAxes(tensor.Reshape(x, z.B, z.Hk, z.C, z.R, z.V), 2, 3)
+	return tensor.SwapAxes(tensor.Reshape(x, -1, z.Hk, z.C, z.R, z.V), 2, 3)
 }
 
 // byToken views value rows [B, Hk, r, C, D] in the order of tokens,
@@ -153,7 +188,7 @@ func (z geometry) wideScaled(f, x *tensor.Tensor) *tensor.Tensor {
 
 // perHead sums wide columns [B, Hk, r·V] to value heads [B, Hk, r].
 func (z geometry) perHead(x *tensor.Tensor) *tensor.Tensor {
-	return tensor.Sum(tensor.Reshape(x, z.B, z.Hk, z.R, z.V), false, -1)
+	return tensor.Sum(tensor.Reshape(x, -1, z.Hk, z.R, z.V), false, -1)
 }
 
 // overGroup sums square matrices [n, B, Hk, r, C, C] over the value heads of a

@@ -15,7 +15,7 @@ import (
 // inputs may be of any of these three but InitialState, which is float32; or it
 // is float64, then all are.
 type Inputs struct {
-	Q, K *autograd.Var // queries and keys [B, T, Hk, K]; keys should have unit length
+	Q, K *autograd.Var // queries and keys [B, T, Hk, K]; keys should have unit length (see Options.QKL2Norm)
 	V    *autograd.Var // values [B, T, Hv, V]
 
 	// LogDecay is g = log of the decay, [B, T, Hv], at most 0; -Inf forgets
@@ -26,22 +26,40 @@ type Inputs struct {
 	// negative eigenvalues. nil means β = 1.
 	Beta *autograd.Var
 
-	// InitialState is the state before the first token, [B, Hv, K, V]. nil means
-	// zeros.
+	// GateInput is a [B, T, Hv], from which together with ALog = A_log [Hv] and
+	// DtBias = dt_bias [Hv] the log decay is computed, as an alternative to
+	// LogDecay: g = −exp(A_log)·softplus(a + dt_bias), in float32 or float64.
+	// GateInput and ALog go together; nil for DtBias means dt_bias = 0.
+	GateInput, ALog, DtBias *autograd.Var
+
+	// BetaLogits is b [B, T, Hv], an alternative to Beta: β = sigmoid(b) in float32
+	// or float64, or twice that with Options.AllowNegativeEigenvalues.
+	BetaLogits *autograd.Var
+
+	// Mask [B, T], of any dtype, is 0 for tokens that are padding, wherever they
+	// are, and 1 for the others. Padding leaves the state as it is, its rows of O
+	// are 0, and so are the gradients of its rows of all inputs: the rest is what
+	// it would be without the padding. Whatever the inputs hold there, NaN
+	// included, makes no difference. nil means no padding.
+	Mask *tensor.Tensor
+
+	// InitialState is the state before the first token, [B, Hv, K, V], or
+	// [B, Hv, V, K] with Options.StateLayout VK; with Options.CuSeqlens, N for the N
+	// packed sequences takes the place of B. nil means zeros.
 	InitialState *autograd.Var
 }
 
 // Output is the result of Apply.
 type Output struct {
 	O          *autograd.Var // [B, T, Hv, V] of V's dtype
-	FinalState *autograd.Var // [B, Hv, K, V], float32 or float64; nil unless asked for
+	FinalState *autograd.Var // in InitialState's layout, float32 or float64; nil unless asked for
 }
 
 // Implementation names a way to compute the rule. All agree.
 type Implementation string
 
 const (
-	// Auto lets Apply choose, which it does by the length T alone.
+	// Auto lets Apply choose, which it does by the length of the longest sequence.
 	Auto Implementation = "auto"
 
 	// Recurrent is the definition, token by token. Its graph and the memory of
@@ -50,6 +68,14 @@ const (
 
 	// Chunk turns the recurrence within chunks of tokens into matrix products.
 	Chunk Implementation = "chunk"
+)
+
+// StateLayout is the order of the last two axes of states.
+type StateLayout string
+
+const (
+	KV StateLayout = "kv" // [B, Hv, K, V], the rows are of keys
+	VK StateLayout = "vk" // [B, Hv, V, K], as flash-linear-attention and mlx-lm have it
 )
 
 // Options configure Apply. The zero value is a good choice.
@@ -61,9 +87,10 @@ type Options struct {
 	// by the sizes of the inputs. Results differ by rounding only.
 	ChunkSize int
 
-	// Segment is the number of chunks to work on at a time; 0 chooses by the sizes
-	// of the inputs. It bounds the memory of the backward pass (see the package
-	// documentation) and does not change results by more than rounding.
+	// Segment is the number of chunks of each sequence to work on at a time; 0
+	// chooses by the sizes of the inputs. It bounds the memory of the backward pass
+	// (see the package documentation) and does not change results by more than
+	// rounding.
 	Segment int
 
 	// Implementation is how to compute the rule; "" means Auto.
@@ -71,6 +98,40 @@ type Options struct {
 
 	// FinalState asks for the state after the last token.
 	FinalState bool
+
+	// CuSeqlens says that the tokens are N sequences packed one after the other,
+	// each with a state of its own: sequence n has tokens CuSeqlens[n] to
+	// CuSeqlens[n+1]-1. The N+1 numbers begin with 0, never fall and end with at
+	// most T; B is 1. Sequences may have no tokens: their state stays as it is. O
+	// and all gradients are zero for tokens beyond the last sequence. nil means
+	// that each of B rows is one sequence.
+	CuSeqlens []int
+
+	// QKL2Norm normalises the vectors of Q and K to length 1 first: x becomes
+	// x/√(Σx² + L2NormEps), in Q's dtype. A zero vector stays zero, and its gradient
+	// is finite.
+	QKL2Norm bool
+
+	// L2NormEps is the ε of QKL2Norm. 0 means 1e-6.
+	L2NormEps float64
+
+	// AllowNegativeEigenvalues doubles the sigmoid of BetaLogits, so that β is
+	// between 0 and 2 and a token may turn round what the state holds for its key.
+	AllowNegativeEigenvalues bool
+
+	// NoDelta writes values as they are, d = β v in place of β (v − Sdᵀk): gated
+	// linear attention, the control for what the correction is worth.
+	NoDelta bool
+
+	// StateLayout is the layout of InitialState, FinalState and their gradients;
+	// "" means KV.
+	StateLayout StateLayout
+
+	// Validate looks at the values of the inputs first, which evaluates them: a
+	// NaN, an infinity (−Inf is good in LogDecay and ALog), a LogDecay above 0 or
+	// a Mask of something else than 0 and 1 panics with a *tensor.Error that names
+	// the input and the place. Padding is not looked at.
+	Validate bool
 }
 
 // chunkSizes are the lengths of chunks that there are, in rising order.
@@ -83,6 +144,7 @@ type operands struct {
 
 const (
 	operandV     = 2 // position of v
+	operandState = 5 // position of h0, after those that have an axis of tokens
 	operandCount = 6
 )
 
@@ -126,9 +188,24 @@ func geometryOf(in operands, opt Options) geometry {
 	z := geometry{B: q.Dim(0), T: q.Dim(1), Hk: q.Dim(2), R: v.Dim(2) / q.Dim(2), K: q.Dim(3), V: v.Dim(3)}
 	wantShape("LogDecay", in.g, "[B, T, Hv]", v, z.B, z.T, z.Hk*z.R)
 	wantShape("Beta", in.β, "[B, T, Hv]", v, z.B, z.T, z.Hk*z.R)
-	wantShape("InitialState", in.h0, "[B, Hv, K, V]", v, z.B, z.Hk*z.R, z.K, z.V)
+	z.sequences = z.B
+	rows := "B"
+	if opt.CuSeqlens != nil {
+		z.checkPacked(opt.CuSeqlens)
+		z.cuSeqlens, z.sequences = opt.CuSeqlens, len(opt.CuSeqlens)-1
+		rows = "N"
+	}
+	switch opt.StateLayout {
+	case "", KV:
+		wantShape("InitialState", in.h0, "["+rows+", Hv, K, V]", v, z.sequences, z.Hk*z.R, z.K, z.V)
+	case VK:
+		wantShape("InitialState", in.h0, "["+rows+", Hv, V, K]", v, z.sequences, z.Hk*z.R, z.V, z.K)
+	default:
+		panic(mistake(nil, "there is no StateLayout %q, want %q or %q", opt.StateLayout, KV, VK))
+	}
 	z.dtype = dtypeOf(in)
 
+	z.noDelta = opt.NoDelta
 	z.scale = opt.Scale
 	switch {
 	case z.scale == 0:
@@ -144,21 +221,23 @@ func geometryOf(in operands, opt Options) geometry {
 	default:
 		panic(mistake(nil, "ChunkSize is %d, want one of %v, or 0 to choose", opt.ChunkSize, chunkSizes))
 	}
-	z.N = (z.T + z.C - 1) / z.C
-	switch {
-	case opt.Segment < 0:
+	if opt.Segment < 0 {
 		panic(mistake(nil, "Segment is %d, want the number of chunks to work on at a time, or 0 to choose", opt.Segment))
-	case opt.Segment == 0:
-		z.L = z.segmentLength()
-	default:
-		z.L = min(opt.Segment, z.N)
 	}
+	z.plan = z.planOf(opt.choose(z), opt.Segment)
 	return z
 }
 
 func wantShape(name string, x *tensor.Tensor, axes string, v *tensor.Tensor, want ...int) {
 	if x != nil && !slices.Equal(x.Shape(), want) {
 		panic(mistake([]*tensor.Tensor{x, v}, "%s must be %s = %v for this V", name, axes, want))
+	}
+}
+
+// wantFloat checks that the dtype of x goes with that of q.
+func wantFloat(name string, x, q *tensor.Tensor) {
+	if got, d := x.Dtype(), q.Dtype(); !got.IsFloat() || (got == tensor.Float64) != (d == tensor.Float64) {
+		panic(mistake([]*tensor.Tensor{x}, "%s is %s, which does not go with Q of %s: want float64 for all or floats of at most 32 bits", name, got, d))
 	}
 }
 
@@ -177,11 +256,8 @@ func dtypeOf(in operands) tensor.Dtype {
 		name string
 		t    *tensor.Tensor
 	}{{"Q", in.q}, {"LogDecay", in.g}, {"Beta", in.β}} {
-		if x.t == nil {
-			continue
-		}
-		if got := x.t.Dtype(); !got.IsFloat() || (got == tensor.Float64) != (work == tensor.Float64) {
-			panic(mistake([]*tensor.Tensor{x.t}, "%s is %s, which does not go with Q of %s: want float64 for all or floats of at most 32 bits", x.name, got, d))
+		if x.t != nil {
+			wantFloat(x.name, x.t, in.q)
 		}
 	}
 	if in.h0 != nil && in.h0.Dtype() != work {
@@ -196,7 +272,7 @@ func (opt Options) choose(z geometry) Implementation {
 	case Recurrent, Chunk:
 		return opt.Implementation
 	case Auto, "":
-		if z.T <= recurrentUpTo {
+		if z.longest() <= recurrentUpTo {
 			return Recurrent
 		}
 		return Chunk

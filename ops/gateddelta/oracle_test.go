@@ -11,12 +11,14 @@ import (
 type problem struct {
 	B, T, Hk, Hv, K, V int
 	scale              float64 // 0 means K^-1/2
+	cu                 []int   // offsets of packed sequences; nil: a batch
 
 	q, k, v, g, β  []float64
 	h0             []float64 // nil: absent
 	do, dht        []float64 // nil: absent
 	wantFinalState bool      // ask for ht even without dht
 	l2eps          float64   // > 0: q and k are normalised with it before the rule
+	noDelta        bool      // values are written as they are
 
 	name           string
 	degenerateKeys bool // nearly parallel keys that are written with β >= 1
@@ -36,6 +38,9 @@ var resultNames = []string{"o", "ht", "dq", "dk", "dv", "dg", "dbeta", "dh0"}
 // solve is the oracle: the recurrence and its backward pass, token by token in
 // float64, written with loops and nothing else.
 func (p problem) solve() result {
+	if p.cu != nil {
+		return p.separately(problem.solve)
+	}
 	res := result{
 		"o": make([]float64, len(p.v)), "ht": make([]float64, p.B*p.Hv*p.K*p.V),
 		"dq": make([]float64, len(p.q)), "dk": make([]float64, len(p.k)), "dv": make([]float64, len(p.v)),
@@ -55,6 +60,10 @@ func (p problem) solveHead(b, h int, res result) {
 	s := p.scale
 	if s == 0 {
 		s = 1 / math.Sqrt(float64(K))
+	}
+	corrects := 1.0
+	if p.noDelta {
+		corrects = 0
 	}
 	hk := h / (p.Hv / p.Hk)
 	key := func(x []float64, t int) []float64 { i := ((b*T+t)*p.Hk + hk) * K; return x[i : i+K] }
@@ -77,7 +86,7 @@ func (p problem) solveHead(b, h int, res result) {
 		copy(e, v)
 		for i := range K {
 			for j := range V {
-				e[j] -= Sd[i*V+j] * k[i]
+				e[j] -= Sd[i*V+j] * k[i] * corrects
 			}
 		}
 		for i := range K {
@@ -121,8 +130,8 @@ func (p problem) solveHead(b, h int, res result) {
 		}
 		for i := range K {
 			for j := range V {
-				dk[i] += dS[i*V+j]*β*e[j] - β*Sd[i*V+j]*dd[j]
-				dSd := dS[i*V+j] - β*k[i]*dd[j]
+				dk[i] += dS[i*V+j]*β*e[j] - β*Sd[i*V+j]*dd[j]*corrects
+				dSd := dS[i*V+j] - β*k[i]*dd[j]*corrects
 				res["dg"][gate(t)] += dSd * Sd[i*V+j]
 				dS[i*V+j] = a * dSd
 			}
@@ -138,6 +147,7 @@ func TestOracle(t *testing.T) {
 		sample(1, sampling{B: 2, T: 4, Hk: 1, Hv: 2, K: 3, V: 2, gate: "logsigmoid", h0: true, dht: true}),
 		sample(2, sampling{B: 1, T: 3, Hk: 2, Hv: 6, K: 2, V: 3, gate: "mild", beta: "2sigmoid", h0: true, dht: true}),
 		sample(3, sampling{B: 1, T: 5, Hk: 1, Hv: 1, K: 2, V: 2, gate: "zero", beta: "one"}),
+		sample(4, sampling{B: 1, T: 4, Hk: 1, Hv: 2, K: 2, V: 3, noDelta: true, h0: true, dht: true}),
 	} {
 		t.Run(p.String(), func(t *testing.T) {
 			loss := func() float64 {

@@ -226,21 +226,23 @@ func TestChoices(t *testing.T) {
 		want    Implementation
 		C, L, N int
 	}{
-		{T: 1, K: 128, want: Recurrent, C: 16, L: 1, N: 1},
+		{T: 1, K: 128, want: Recurrent, C: 1, L: 1, N: 1},
 		{T: 3, K: 128, want: Chunk, C: 16, L: 1, N: 1},
 		{T: 20, K: 128, want: Chunk, C: 32, L: 1, N: 1},
 		{T: 1000, K: 128, want: Chunk, C: 64, L: 16, N: 16},
 		{T: 1000, K: 24, want: Chunk, C: 32, L: 32, N: 32},
 		{T: 1000, K: 128, opt: Options{ChunkSize: 128, Segment: 3}, want: Chunk, C: 128, L: 3, N: 8},
 		{T: 1000, K: 128, opt: Options{ChunkSize: 16, Segment: 100}, want: Chunk, C: 16, L: 63, N: 63},
-		{T: 1000, K: 128, opt: Options{Implementation: Recurrent}, want: Recurrent, C: 64, L: 16, N: 16},
+		{T: 1000, K: 128, opt: Options{Implementation: Recurrent}, want: Recurrent, C: 1, L: 1000, N: 1000},
 	} {
 		zeros := func(shape ...int) *tensor.Tensor { return tensor.Zeros(tensor.Float32, shape...) }
 		in := operands{q: zeros(1, c.T, 1, c.K), k: zeros(1, c.T, 1, c.K), v: zeros(1, c.T, 1, 8)}
 		z := geometryOf(in, c.opt)
-		if got := c.opt.choose(z); got != c.want || z.C != c.C || z.L != c.L || z.N != c.N {
+		last := z.plan.segments[len(z.plan.segments)-1]
+		L, N := len(z.plan.segments[0].active), last.chunk+len(last.active)
+		if got := c.opt.choose(z); got != c.want || z.plan.C != c.C || L != c.L || N != c.N {
 			t.Errorf("T=%d K=%d %+v: %s with C=%d L=%d N=%d, want %s with C=%d L=%d N=%d",
-				c.T, c.K, c.opt, got, z.C, z.L, z.N, c.want, c.C, c.L, c.N)
+				c.T, c.K, c.opt, got, z.plan.C, L, N, c.want, c.C, c.L, c.N)
 		}
 	}
 }

@@ -11,11 +11,16 @@ type token struct {
 	q, k *tensor.Tensor // [B, Hk, 1, 1, K]; q carries the scale
 	v    *tensor.Tensor // [B, Hk, r, 1, V]
 	a, β *tensor.Tensor // [B, Hk, r, 1, 1]; a = e^g
+
+	noDelta bool
 }
 
 // tokensOf cuts the operands into tokens.
 func (z geometry) tokensOf(in operands) []token {
-	ts := make([]token, z.T)
+	ts := make([]token, len(z.active()))
+	for i := range ts {
+		ts[i].noDelta = z.noDelta
+	}
 	fill := func(x *tensor.Tensor, field func(*token) **tensor.Tensor, r, d int) {
 		for t, row := range z.perToken(tensor.AsType(x, z.dtype), r, d) {
 			*field(&ts[t]) = row
@@ -29,28 +34,52 @@ func (z geometry) tokensOf(in operands) []token {
 	return ts
 }
 
-// perToken cuts x [B, T, heads, ...] into the rows of its tokens.
+// active is the number of sequences that have a token at each step.
+func (z geometry) active() []int {
+	if len(z.plan.segments) == 0 {
+		return nil // all sequences are empty
+	}
+	return z.plan.segments[0].active
+}
+
+// perToken cuts x [B, T, heads, ...] into the rows of each step's tokens.
 func (z geometry) perToken(x *tensor.Tensor, r, d int) []*tensor.Tensor {
-	return tensor.Unstack(tensor.Reshape(x, z.B, z.T, z.Hk, r, 1, d), 1)
+	if z.plan.packing == nil {
+		return tensor.Unstack(tensor.Reshape(x, z.B, z.T, z.Hk, r, 1, d), 1)
+	}
+	if len(z.active()) == 0 {
+		return nil
+	}
+	return parted(tensor.Reshape(z.gather(x, 0), -1, z.Hk, r, 1, d), z.active())
 }
 
 // fromTokens is the inverse of perToken, for rows of any sizes.
 func (z geometry) fromTokens(rows []*tensor.Tensor, like *tensor.Tensor) *tensor.Tensor {
-	return tensor.AsType(tensor.Reshape(tensor.Stack(1, rows...), like.Shape()...), like.Dtype())
+	shape := like.Shape()
+	for i, x := range rows {
+		rows[i] = tensor.Reshape(x, append([]int{z.B, -1}, shape[2:]...)...)
+	}
+	return tensor.AsType(z.collect(rows, like), like.Dtype())
 }
 
-// headState lays out a state [B, Hv, K, V] by groups; nil gives zeros.
+// headState lays out states [N, Hv, K, V] by groups and in the order of the plan;
+// nil gives zeros.
 func (z geometry) headState(h, x *tensor.Tensor) *tensor.Tensor {
 	if h == nil {
-		return tensor.BroadcastTo(z.constant(x, 0), z.B, z.Hk, z.R, z.K, z.V)
+		return tensor.BroadcastTo(z.constant(x, 0), z.sequences, z.Hk, z.R, z.K, z.V)
 	}
-	return tensor.Reshape(h, z.B, z.Hk, z.R, z.K, z.V)
+	return tensor.Reshape(z.ordered(h), -1, z.Hk, z.R, z.K, z.V)
+}
+
+// fromHeadState is the inverse of headState.
+func (z geometry) fromHeadState(S *tensor.Tensor) *tensor.Tensor {
+	return z.restored(tensor.Reshape(S, -1, z.Hk*z.R, z.K, z.V))
 }
 
 // moment is what the backward pass needs of a token's step.
 type moment struct {
 	Sd *tensor.Tensor // the state after its decay
-	e  *tensor.Tensor // the error v − Sdᵀk, a row
+	e  *tensor.Tensor // the error v − Sdᵀk, a row; v with NoDelta
 	d  *tensor.Tensor // what is written, β e
 }
 
@@ -59,20 +88,28 @@ type moment struct {
 //	Sd = e^g S;  e = v − Sdᵀk;  d = β e;  S' = Sd + k dᵀ
 func (t token) step(S *tensor.Tensor) (m moment, next *tensor.Tensor) {
 	m.Sd = tensor.Mul(t.a, S)
-	m.e = tensor.Sub(t.v, tensor.MatMul(t.k, m.Sd))
+	m.e = t.v
+	if !t.noDelta {
+		m.e = tensor.Sub(t.v, tensor.MatMul(t.k, m.Sd))
+	}
 	m.d = tensor.Mul(t.β, m.e)
 	return m, tensor.Add(m.Sd, tensor.Mul(transposed(t.k), m.d))
 }
 
 // recurrentForward computes the outputs o = s S'ᵀq and the final state.
 func (z geometry) recurrentForward(in operands) (o, ht *tensor.Tensor) {
-	S := z.headState(in.h0, in.v)
-	rows := make([]*tensor.Tensor, z.T)
-	for i, t := range z.tokensOf(in) {
-		_, S = t.step(S)
-		rows[i] = tensor.MatMul(t.q, S)
+	z, free := z.load()
+	defer free()
+	run := runs{all: z.headState(in.h0, in.v)}
+	ts, active := z.tokensOf(in), z.active()
+	outs := make([]*tensor.Tensor, len(ts))
+	S := run.all
+	for i, t := range ts {
+		_, S = t.step(run.narrow(S, 0, active[i]))
+		outs[i] = tensor.MatMul(t.q, S)
 	}
-	return z.fromTokens(rows, in.v), tensor.Reshape(S, z.B, z.Hk*z.R, z.K, z.V)
+	run.end(0, S)
+	return z.fromTokens(outs, in.v), z.fromHeadState(run.result())
 }
 
 // recurrentBackward returns the gradients of all operands from those of the
@@ -83,12 +120,15 @@ func (z geometry) recurrentBackward(in operands, do, dht *tensor.Tensor) gradien
 	if in.h0 != nil {
 		again.h0 = tied[5]
 	}
-	ts := z.tokensOf(again)
-	moments := make([]moment, z.T)
-	states := make([]*tensor.Tensor, z.T) // after each token
+	z, free := z.load()
+	defer free()
+	ts, active := z.tokensOf(again), z.active()
+	n := len(ts)
+	moments := make([]moment, n)
+	states := make([]*tensor.Tensor, n) // after each step
 	S := z.headState(again.h0, in.v)
 	for i, t := range ts {
-		moments[i], S = t.step(S)
+		moments[i], S = t.step(rows(S, 0, active[i]))
 		states[i] = S
 	}
 	if do == nil {
@@ -97,25 +137,32 @@ func (z geometry) recurrentBackward(in operands, do, dht *tensor.Tensor) gradien
 	dos := z.perToken(tensor.AsType(do, z.dtype), z.R, z.V)
 
 	overGroup := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Sum(x, true, 2) }
-	n := z.T
 	dq, dk, dv := make([]*tensor.Tensor, n), make([]*tensor.Tensor, n), make([]*tensor.Tensor, n)
 	dg, dβ := make([]*tensor.Tensor, n), make([]*tensor.Tensor, n)
-	dS := z.headState(dht, in.v)
+	run := runs{all: z.headState(dht, in.v)}
+	var dS *tensor.Tensor
 	for i := n - 1; i >= 0; i-- {
 		t, m := ts[i], moments[i]
-		dS = tensor.Add(dS, tensor.Mul(transposed(t.q), dos[i]))
+		dS = tensor.Add(run.widen(dS, 0, active[i]), tensor.Mul(transposed(t.q), dos[i]))
 		dq[i] = tensor.MulScalar(overGroup(tensor.MatMul(dos[i], transposed(states[i]))), z.scale)
 		dd := tensor.MatMul(t.k, dS)
 		dv[i] = tensor.Mul(t.β, dd)
-		dk[i] = overGroup(tensor.Sub(tensor.MatMul(m.d, transposed(dS)), tensor.MatMul(dv[i], transposed(m.Sd))))
 		dβ[i] = rowDot(dd, m.e)
-		dSd := tensor.Sub(dS, tensor.Mul(transposed(t.k), dv[i]))
+		dkRows, dSd := tensor.MatMul(m.d, transposed(dS)), dS
+		if !z.noDelta { // through e
+			dkRows = tensor.Sub(dkRows, tensor.MatMul(dv[i], transposed(m.Sd)))
+			dSd = tensor.Sub(dS, tensor.Mul(transposed(t.k), dv[i]))
+		}
+		dk[i] = overGroup(dkRows)
 		dg[i] = tensor.Sum(tensor.Mul(dSd, m.Sd), false, -2, -1)
 		dS = tensor.Mul(t.a, dSd)
+	}
+	if dS != nil {
+		run.end(0, dS)
 	}
 	return gradients{
 		q: z.fromTokens(dq, in.q), k: z.fromTokens(dk, in.k), v: z.fromTokens(dv, in.v),
 		g: z.fromTokens(dg, in.g), β: z.fromTokens(dβ, in.β),
-		h0: tensor.Reshape(dS, z.B, z.Hk*z.R, z.K, z.V),
+		h0: z.fromHeadState(run.result()),
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/deltatape/deltatape/autograd"
-	"github.com/deltatape/deltatape/ops"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -85,18 +84,20 @@ func (p problem) finish(t testing.TB, tape *autograd.Tape, v variant, out Output
 func (p problem) seeds(v variant) []*tensor.Tensor {
 	return []*tensor.Tensor{
 		p.tensor(p.do, v.dtype, p.B, p.T, p.Hv, p.V),
-		p.tensor(p.dht, v.work(), p.B, p.Hv, p.K, p.V),
+		p.tensor(p.dht, v.work(), p.states(), p.Hv, p.K, p.V),
 	}
 }
 
 func (p problem) apply(in Inputs, v variant) Output {
-	if p.l2eps > 0 {
-		in.Q, in.K = ops.L2Norm(in.Q, p.l2eps), ops.L2Norm(in.K, p.l2eps)
-	}
-	return Apply(in, Options{
+	return Apply(in, p.options(v))
+}
+
+func (p problem) options(v variant) Options {
+	return Options{
 		Scale: p.scale, ChunkSize: v.chunk, Segment: v.segment, Implementation: v.implementation,
-		FinalState: p.dht != nil || p.wantFinalState,
-	})
+		FinalState: p.dht != nil || p.wantFinalState, CuSeqlens: p.cu,
+		QKL2Norm: p.l2eps > 0, L2NormEps: p.l2eps, NoDelta: p.noDelta,
+	}
 }
 
 // inputs puts the problem on a tape, and returns the Vars as a list, too.
@@ -110,10 +111,23 @@ func (p problem) inputs(tape *autograd.Tape, v variant) (Inputs, []*autograd.Var
 	}
 	list := []*autograd.Var{in.Q, in.K, in.V, in.LogDecay, in.Beta}
 	if p.h0 != nil {
-		in.InitialState = tape.Var(p.tensor(p.h0, v.work(), p.B, p.Hv, p.K, p.V))
+		in.InitialState = tape.Var(p.tensor(p.h0, v.work(), p.states(), p.Hv, p.K, p.V))
 		list = append(list, in.InitialState)
 	}
 	return in, list
+}
+
+// round rounds q, k, v and do to numbers of a dtype.
+func (p *problem) round(t testing.TB, d tensor.Dtype) {
+	t.Helper()
+	for _, x := range []*[]float64{&p.q, &p.k, &p.v, &p.do} {
+		*x = rounded(t, *x, d)
+	}
+}
+
+func rounded(t testing.TB, x []float64, d tensor.Dtype) []float64 {
+	t.Helper()
+	return read(t, tensor.AsType(tensor.FromSlice(x), d))
 }
 
 func (p problem) tensor(x []float64, d tensor.Dtype, shape ...int) *tensor.Tensor {

@@ -20,8 +20,10 @@ type sampling struct {
 	// keys is random, identical, collinear (one direction, both signs) or zero.
 	keys string
 
+	cu      []int // offsets of packed sequences, B = 1; T may lie beyond the last
 	h0, dht bool
 	noDo    bool // no gradient reaches O
+	noDelta bool
 }
 
 // sample draws a problem. All values are float32 numbers, so that every dtype's
@@ -35,7 +37,7 @@ func sample(seed uint64, c sampling) problem {
 	orDefault(&c.gate, "mild")
 	orDefault(&c.beta, "sigmoid")
 	orDefault(&c.keys, "random")
-	p := problem{B: c.B, T: c.T, Hk: c.Hk, Hv: c.Hv, K: c.K, V: c.V}
+	p := problem{B: c.B, T: c.T, Hk: c.Hk, Hv: c.Hv, K: c.K, V: c.V, cu: c.cu, noDelta: c.noDelta}
 	p.name = fmt.Sprintf("g_%s-beta_%s-keys_%s", c.gate, c.beta, c.keys)
 	p.degenerateKeys = (c.keys == "identical" || c.keys == "collinear") && (c.beta == "one" || c.beta == "2sigmoid")
 	p.vanishingDg = (c.keys == "identical" || c.keys == "collinear") && c.beta == "one" && c.gate == "a16"
@@ -112,7 +114,7 @@ func sample(seed uint64, c sampling) problem {
 		}
 		panic("unknown beta " + c.beta)
 	})
-	states := c.B * c.Hv * c.K * c.V
+	states := p.states() * c.Hv * c.K * c.V
 	if c.h0 {
 		p.h0 = draw(states, normal)
 	}
