@@ -27,8 +27,29 @@ func take(name string, x *autograd.Var, indices *tensor.Tensor, axis int) *autog
 	return binary(name, pick, x, constant(name, indices, x),
 		withAndShape(readB, func(g, indices *tensor.Tensor, shape []int) *tensor.Tensor {
 			g = widen(g)
+			rows := axis == 0 || axis == -len(shape)
+			if rows && tensor.DefaultDevice() == tensor.GPU && g.Dtype() != tensor.Float64 && indices.Size()*shape[0] <= maxOneHot {
+				return sumRows(g, indices, shape)
+			}
 			return tensor.ScatterAdd(zeros(g, shape), indices, g, axis)
 		}), none)
+}
+
+// maxOneHot is the greatest matrix of ones and zeros that sumRows makes.
+const maxOneHot = 1 << 26
+
+// sumRows is ScatterAdd of g to zeros of the given shape along axis 0, as a
+// matrix product. On GPUs a scatter adds in any order, so that two runs differ
+// in their last bits; a product does not. (A NaN in g reaches every row.)
+func sumRows(g, indices *tensor.Tensor, shape []int) *tensor.Tensor {
+	n := indices.Size()
+	rows := tensor.Arange(0, float64(shape[0]), 1, tensor.Int32)
+	defer tensor.Free(rows)
+	column := tensor.Reshape(rows, shape[0], 1)
+	defer tensor.Free(column)
+	ids := tensor.Reshape(tensor.AsType(indices, tensor.Int32), 1, n)
+	oneHot := tensor.AsType(tensor.Equal(column, ids), g.Dtype())
+	return tensor.Reshape(tensor.MatMul(oneHot, tensor.Reshape(g, n, product(shape[1:]))), shape...)
 }
 
 // TakeAlong returns x[..., indices[...], ...] along an axis: indices has x's

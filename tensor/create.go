@@ -129,11 +129,17 @@ func Eye(n, m, k int, d Dtype) *Tensor {
 	if !d.valid() {
 		panic(NewError("tensor.Eye", nil, "unsupported dtype %d", d))
 	}
-	r, err := mlxc.Eye(deviceFor(d), n, m, nearDiagonal(k, n, m), mlxc.Dtype(d))
+	// On CUDA not every dtype can be scattered, but float32 can.
+	r, err := mlxc.Eye(deviceFor(d), n, m, nearDiagonal(k, n, m), mlxc.Dtype(Float32))
 	if err != nil {
 		raise("Eye", err)
 	}
-	return wrap(nil, &r).fitting("Eye")
+	ones := wrap(nil, &r)
+	if d == Float32 {
+		return ones.fitting("Eye")
+	}
+	defer Free(ones)
+	return AsType(ones, d).fitting("Eye")
 }
 
 // nearDiagonal limits the number of a diagonal to those that touch a matrix,

@@ -55,6 +55,9 @@ func VJP(f func([]*Tensor) []*Tensor, primals, cotangents []*Tensor) (outs, grad
 	if len(primals) == 0 {
 		return nil, nil, errors.New("tensor.VJP: want at least one primal")
 	}
+	if DefaultDevice() == GPU && deviceOfAll(primals...) == mlxc.CPU {
+		return nil, nil, errors.New("tensor.VJP: MLX can't differentiate float64 while the default device is a GPU; call SetDevice(CPU) first")
+	}
 	counted := func(in []*Tensor) []*Tensor {
 		outs := f(in)
 		if len(outs) != len(cotangents) {

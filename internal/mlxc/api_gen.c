@@ -178,102 +178,119 @@ const char* const dt_names[] = {
 const int dt_names_len = sizeof dt_names / sizeof *dt_names;
 
 dt_result dt_abs(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_abs(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_add(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_add(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_addmm(uintptr_t c, uintptr_t a, uintptr_t b, float alpha, float beta, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_addmm(&res, (mlx_array){(void*)c}, (mlx_array){(void*)a}, (mlx_array){(void*)b}, alpha, beta, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_all_axes(uintptr_t a, const int* axes, size_t axes_num, bool keepdims, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_all_axes(&res, (mlx_array){(void*)a}, axes, axes_num, keepdims, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_any_axes(uintptr_t a, const int* axes, size_t axes_num, bool keepdims, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_any_axes(&res, (mlx_array){(void*)a}, axes, axes_num, keepdims, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_arange(double start, double stop, double step, int dtype, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_arange(&res, start, stop, step, (mlx_dtype)dtype, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_arccos(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_arccos(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_arcsin(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_arcsin(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_arctan(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_arctan(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_argmax_axis(uintptr_t a, int axis, bool keepdims, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_argmax_axis(&res, (mlx_array){(void*)a}, axis, keepdims, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_argmin_axis(uintptr_t a, int axis, bool keepdims, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_argmin_axis(&res, (mlx_array){(void*)a}, axis, keepdims, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_argsort_axis(uintptr_t a, int axis, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_argsort_axis(&res, (mlx_array){(void*)a}, axis, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_as_strided(uintptr_t a, const int* shape, size_t shape_num, const int64_t* strides, size_t strides_num, size_t offset, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_as_strided(&res, (mlx_array){(void*)a}, shape, shape_num, strides, strides_num, offset, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_astype(uintptr_t a, int dtype, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_astype(&res, (mlx_array){(void*)a}, (mlx_dtype)dtype, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_broadcast_to(uintptr_t a, const int* shape, size_t shape_num, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_broadcast_to(&res, (mlx_array){(void*)a}, shape, shape_num, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_ceil(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_ceil(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_concatenate_axis(const uintptr_t* arrays, size_t arrays_num, int axis, int device) {
+  dt_prepare_thread();
   mlx_vector_array arrays_vec = dt.mlx_vector_array_new_data((const mlx_array*)arrays, arrays_num);
   mlx_array res = {0};
   int failed = dt.mlx_concatenate_axis(&res, arrays_vec, axis, dt_streams[device]);
@@ -282,36 +299,42 @@ dt_result dt_concatenate_axis(const uintptr_t* arrays, size_t arrays_num, int ax
 }
 
 dt_result dt_contiguous(uintptr_t a, bool allow_col_major, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_contiguous(&res, (mlx_array){(void*)a}, allow_col_major, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_conv1d(uintptr_t input, uintptr_t weight, int stride, int padding, int dilation, int groups, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_conv1d(&res, (mlx_array){(void*)input}, (mlx_array){(void*)weight}, stride, padding, dilation, groups, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_cos(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_cos(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_cosh(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_cosh(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_cumprod_axis(uintptr_t a, int axis, bool reverse, bool inclusive, int dtype, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_cumprod_axis(&res, (mlx_array){(void*)a}, axis, reverse, inclusive, (mlx_optional_dtype){(mlx_dtype)(dtype < 0 ? 0 : dtype), dtype >= 0}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_cumsum_axis(uintptr_t a, int axis, bool reverse, bool inclusive, int dtype, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_cumsum_axis(&res, (mlx_array){(void*)a}, axis, reverse, inclusive, (mlx_optional_dtype){(mlx_dtype)(dtype < 0 ? 0 : dtype), dtype >= 0}, dt_streams[device]);
   return dt_made(failed, res);
@@ -329,12 +352,14 @@ uintptr_t dt_depends(const uintptr_t* inputs, size_t inputs_num, const uintptr_t
 }
 
 dt_result dt_divide(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_divide(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_einsum(const char* subscripts, const uintptr_t* operands, size_t operands_num, int device) {
+  dt_prepare_thread();
   mlx_vector_array operands_vec = dt.mlx_vector_array_new_data((const mlx_array*)operands, operands_num);
   mlx_array res = {0};
   int failed = dt.mlx_einsum(&res, subscripts, operands_vec, dt_streams[device]);
@@ -343,420 +368,490 @@ dt_result dt_einsum(const char* subscripts, const uintptr_t* operands, size_t op
 }
 
 dt_result dt_equal(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_equal(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_erf(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_erf(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_exp(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_exp(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_expand_dims_axes(uintptr_t a, const int* axes, size_t axes_num, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_expand_dims_axes(&res, (mlx_array){(void*)a}, axes, axes_num, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_expm1(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_expm1(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_eye(int n, int m, int k, int dtype, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_eye(&res, n, m, k, (mlx_dtype)dtype, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_fast_rms_norm(uintptr_t x, uintptr_t weight, float eps, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_fast_rms_norm(&res, (mlx_array){(void*)x}, (mlx_array){(void*)weight}, eps, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_flip_axes(uintptr_t a, const int* axes, size_t axes_num, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_flip_axes(&res, (mlx_array){(void*)a}, axes, axes_num, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_floor(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_floor(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_floor_divide(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_floor_divide(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_full(const int* shape, size_t shape_num, uintptr_t vals, int dtype, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_full(&res, shape, shape_num, (mlx_array){(void*)vals}, (mlx_dtype)dtype, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_greater(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_greater(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_greater_equal(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_greater_equal(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_isfinite(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_isfinite(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_isinf(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_isinf(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_isnan(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_isnan(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_less(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_less(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_less_equal(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_less_equal(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_linalg_tri_inv(uintptr_t a, bool upper, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_linalg_tri_inv(&res, (mlx_array){(void*)a}, upper, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_log(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_log(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_log10(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_log10(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_log1p(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_log1p(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_log2(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_log2(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_logaddexp(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_logaddexp(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_logical_and(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_logical_and(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_logical_not(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_logical_not(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_logical_or(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_logical_or(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_logsumexp_axes(uintptr_t a, const int* axes, size_t axes_num, bool keepdims, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_logsumexp_axes(&res, (mlx_array){(void*)a}, axes, axes_num, keepdims, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_matmul(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_matmul(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_max_axes(uintptr_t a, const int* axes, size_t axes_num, bool keepdims, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_max_axes(&res, (mlx_array){(void*)a}, axes, axes_num, keepdims, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_maximum(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_maximum(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_mean_axes(uintptr_t a, const int* axes, size_t axes_num, bool keepdims, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_mean_axes(&res, (mlx_array){(void*)a}, axes, axes_num, keepdims, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_min_axes(uintptr_t a, const int* axes, size_t axes_num, bool keepdims, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_min_axes(&res, (mlx_array){(void*)a}, axes, axes_num, keepdims, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_minimum(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_minimum(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_multiply(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_multiply(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_negative(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_negative(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_not_equal(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_not_equal(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_pad(uintptr_t a, const int* axes, size_t axes_num, const int* low_pad_size, size_t low_pad_size_num, const int* high_pad_size, size_t high_pad_size_num, uintptr_t pad_value, const char* mode, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_pad(&res, (mlx_array){(void*)a}, axes, axes_num, low_pad_size, low_pad_size_num, high_pad_size, high_pad_size_num, (mlx_array){(void*)pad_value}, mode, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_power(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_power(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_prod_axes(uintptr_t a, const int* axes, size_t axes_num, bool keepdims, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_prod_axes(&res, (mlx_array){(void*)a}, axes, axes_num, keepdims, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_random_bernoulli(uintptr_t p, const int* shape, size_t shape_num, uintptr_t key, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_random_bernoulli(&res, (mlx_array){(void*)p}, shape, shape_num, (mlx_array){(void*)key}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_random_bits(const int* shape, size_t shape_num, int width, uintptr_t key, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_random_bits(&res, shape, shape_num, width, (mlx_array){(void*)key}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_random_categorical(uintptr_t logits, int axis, uintptr_t key, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_random_categorical(&res, (mlx_array){(void*)logits}, axis, (mlx_array){(void*)key}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_random_key(uint64_t seed) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_random_key(&res, seed);
   return dt_made(failed, res);
 }
 
 dt_result dt_random_normal(const int* shape, size_t shape_num, int dtype, float loc, float scale, uintptr_t key, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_random_normal(&res, shape, shape_num, (mlx_dtype)dtype, loc, scale, (mlx_array){(void*)key}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_random_permutation_arange(int x, uintptr_t key, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_random_permutation_arange(&res, x, (mlx_array){(void*)key}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_random_randint(uintptr_t low, uintptr_t high, const int* shape, size_t shape_num, int dtype, uintptr_t key, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_random_randint(&res, (mlx_array){(void*)low}, (mlx_array){(void*)high}, shape, shape_num, (mlx_dtype)dtype, (mlx_array){(void*)key}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_random_split_num(uintptr_t key, int num, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_random_split_num(&res, (mlx_array){(void*)key}, num, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_random_uniform(uintptr_t low, uintptr_t high, const int* shape, size_t shape_num, int dtype, uintptr_t key, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_random_uniform(&res, (mlx_array){(void*)low}, (mlx_array){(void*)high}, shape, shape_num, (mlx_dtype)dtype, (mlx_array){(void*)key}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_reciprocal(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_reciprocal(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_remainder(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_remainder(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_repeat_axis(uintptr_t arr, int repeats, int axis, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_repeat_axis(&res, (mlx_array){(void*)arr}, repeats, axis, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_reshape(uintptr_t a, const int* shape, size_t shape_num, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_reshape(&res, (mlx_array){(void*)a}, shape, shape_num, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_round(uintptr_t a, int decimals, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_round(&res, (mlx_array){(void*)a}, decimals, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_rsqrt(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_rsqrt(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_scatter_add_single(uintptr_t a, uintptr_t indices, uintptr_t updates, int axis, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_scatter_add_single(&res, (mlx_array){(void*)a}, (mlx_array){(void*)indices}, (mlx_array){(void*)updates}, axis, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_sigmoid(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_sigmoid(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_sign(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_sign(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_sin(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_sin(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_sinh(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_sinh(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_slice(uintptr_t a, const int* start, size_t start_num, const int* stop, size_t stop_num, const int* strides, size_t strides_num, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_slice(&res, (mlx_array){(void*)a}, start, start_num, stop, stop_num, strides, strides_num, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_slice_update(uintptr_t src, uintptr_t update, const int* start, size_t start_num, const int* stop, size_t stop_num, const int* strides, size_t strides_num, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_slice_update(&res, (mlx_array){(void*)src}, (mlx_array){(void*)update}, start, start_num, stop, stop_num, strides, strides_num, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_softmax_axis(uintptr_t a, int axis, bool precise, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_softmax_axis(&res, (mlx_array){(void*)a}, axis, precise, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_sort_axis(uintptr_t a, int axis, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_sort_axis(&res, (mlx_array){(void*)a}, axis, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 uintptr_t dt_split(uintptr_t a, int num_splits, int axis, int device) {
+  dt_prepare_thread();
   mlx_vector_array res = {0};
   int failed = dt.mlx_split(&res, (mlx_array){(void*)a}, num_splits, axis, dt_streams[device]);
   return dt_made_vector(failed, res);
 }
 
 uintptr_t dt_split_sections(uintptr_t a, const int* indices, size_t indices_num, int axis, int device) {
+  dt_prepare_thread();
   mlx_vector_array res = {0};
   int failed = dt.mlx_split_sections(&res, (mlx_array){(void*)a}, indices, indices_num, axis, dt_streams[device]);
   return dt_made_vector(failed, res);
 }
 
 dt_result dt_sqrt(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_sqrt(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_square(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_square(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_squeeze_axes(uintptr_t a, const int* axes, size_t axes_num, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_squeeze_axes(&res, (mlx_array){(void*)a}, axes, axes_num, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_stack_axis(const uintptr_t* arrays, size_t arrays_num, int axis, int device) {
+  dt_prepare_thread();
   mlx_vector_array arrays_vec = dt.mlx_vector_array_new_data((const mlx_array*)arrays, arrays_num);
   mlx_array res = {0};
   int failed = dt.mlx_stack_axis(&res, arrays_vec, axis, dt_streams[device]);
@@ -765,84 +860,98 @@ dt_result dt_stack_axis(const uintptr_t* arrays, size_t arrays_num, int axis, in
 }
 
 dt_result dt_stop_gradient(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_stop_gradient(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_subtract(uintptr_t a, uintptr_t b, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_subtract(&res, (mlx_array){(void*)a}, (mlx_array){(void*)b}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_sum_axes(uintptr_t a, const int* axes, size_t axes_num, bool keepdims, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_sum_axes(&res, (mlx_array){(void*)a}, axes, axes_num, keepdims, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_swapaxes(uintptr_t a, int axis1, int axis2, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_swapaxes(&res, (mlx_array){(void*)a}, axis1, axis2, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_take_along_axis(uintptr_t a, uintptr_t indices, int axis, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_take_along_axis(&res, (mlx_array){(void*)a}, (mlx_array){(void*)indices}, axis, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_take_axis(uintptr_t a, uintptr_t indices, int axis, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_take_axis(&res, (mlx_array){(void*)a}, (mlx_array){(void*)indices}, axis, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_tan(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_tan(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_tanh(uintptr_t a, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_tanh(&res, (mlx_array){(void*)a}, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_transpose_axes(uintptr_t a, const int* axes, size_t axes_num, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_transpose_axes(&res, (mlx_array){(void*)a}, axes, axes_num, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_tril(uintptr_t x, int k, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_tril(&res, (mlx_array){(void*)x}, k, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_triu(uintptr_t x, int k, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_triu(&res, (mlx_array){(void*)x}, k, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 uintptr_t dt_unstack_axis(uintptr_t a, int axis, int device) {
+  dt_prepare_thread();
   mlx_vector_array res = {0};
   int failed = dt.mlx_unstack_axis(&res, (mlx_array){(void*)a}, axis, dt_streams[device]);
   return dt_made_vector(failed, res);
 }
 
 dt_result dt_view(uintptr_t a, int dtype, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_view(&res, (mlx_array){(void*)a}, (mlx_dtype)dtype, dt_streams[device]);
   return dt_made(failed, res);
 }
 
 dt_result dt_where(uintptr_t condition, uintptr_t x, uintptr_t y, int device) {
+  dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_where(&res, (mlx_array){(void*)condition}, (mlx_array){(void*)x}, (mlx_array){(void*)y}, dt_streams[device]);
   return dt_made(failed, res);

@@ -52,6 +52,8 @@ static int start_streams(void) {
     devices[d] = dt.mlx_device_new_type(d == DT_GPU ? MLX_GPU : MLX_CPU, 0);
     dt_streams[d] = dt.mlx_stream_new_thread_unsafe(devices[d]);
     if (!dt_streams[d].ctx) return 1;
+  }
+  for (int d = has_gpu; d >= 0; d--) {
     dt_result one = dt_eye(1, 1, 0, MLX_FLOAT32, d);
     if (!one.ctx || dt_eval(&one.ctx, 1, 0)) return 1;
     dt_free(&one.ctx, 1);
@@ -80,9 +82,16 @@ int dt_start(void) {
   return failed;
 }
 
+void dt_prepare_thread(void) {
+  static __thread int prepared;
+  if (prepared) return;
+  for (int d = has_gpu; d >= 0; d--) dt.mlx_set_default_stream(dt_streams[d]);
+  prepared = 1;
+}
+
 void dt_select(int device) {
+  dt_prepare_thread();
   dt.mlx_set_default_device(devices[device]);
-  dt.mlx_set_default_stream(dt_streams[device]);
 }
 
 int dt_has_gpu(void) { return has_gpu; }
@@ -154,14 +163,8 @@ int dt_is_evaluated(uintptr_t a) {
   return ready;
 }
 
-// use_shared_streams keeps MLX from making private default streams on this
-// thread.
-static void use_shared_streams(void) {
-  for (int d = has_gpu; d >= 0; d--) dt.mlx_set_default_stream(dt_streams[d]);
-}
-
 int dt_eval(const uintptr_t* arrays, size_t n, int async) {
-  use_shared_streams();
+  dt_prepare_thread();
   mlx_vector_array v = dt.mlx_vector_array_new_data((const mlx_array*)arrays, n);
   int failed = async ? dt.mlx_async_eval(v) : dt.mlx_eval(v);
   dt.mlx_vector_array_free(v);

@@ -14,6 +14,11 @@ extern mlx_stream dt_streams[2];
 // functions of MLX that take no stream.
 void dt_select(int device);
 
+// dt_prepare_thread makes the shared streams the defaults of this thread, once:
+// inside some operations MLX uses the default stream whatever it was given, and
+// would make a private one that other threads can't evaluate.
+void dt_prepare_thread(void);
+
 // dt_open loads the library and fills the table. It returns NULL, or the text
 // of an error (static); *missing then names an absent function or is NULL.
 const char* dt_open(const char* path, const char** missing);

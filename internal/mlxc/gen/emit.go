@@ -98,6 +98,8 @@ func writeC(w io.Writer, funcs []function) {
 		fmt.Fprintf(w, "\n%s {\n", wrapperProto(f))
 		if f.implicitStream() {
 			fmt.Fprintln(w, "  dt_select(device);")
+		} else {
+			fmt.Fprintln(w, "  dt_prepare_thread();")
 		}
 		for _, s := range setup {
 			fmt.Fprintln(w, s)
