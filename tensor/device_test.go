@@ -42,3 +42,19 @@ func TestVersions(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+// On CUDA a tensor goes to float64 by way of the host.
+func TestThroughHost(t *testing.T) {
+	s := NewScope()
+	defer s.Close()
+	for _, x := range []*Tensor{Add(FromSlice([]float32{1, 2, 3}), Scalar[float32](1)), Zeros(Int32, 0, 3), Transpose(FromSlice([]int32{1, 2, 3, 4}, 2, 2))} {
+		x = s.Use(x)
+		got := x.throughHost("AsType")
+		if got.Dtype() != x.Dtype() || got.scope != s || !sameShape(got.shape, x.shape) {
+			t.Errorf("got %v for %v", got, x)
+		}
+		if same, err := Item[bool](All(Equal(got, x), false)); err != nil || !same {
+			t.Errorf("got %v for %v, %v", got, x, err)
+		}
+	}
+}

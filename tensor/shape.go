@@ -3,6 +3,8 @@ package tensor
 import (
 	"math"
 	"runtime"
+	"slices"
+	"unsafe"
 
 	"github.com/pkg/errors"
 
@@ -335,8 +337,13 @@ func AsType(x *Tensor, d Dtype) *Tensor {
 		panic(NewError("tensor.AsType", []*Tensor{x}, "unsupported dtype %d", d))
 	}
 	device := deviceOf(x)
-	if d == Float64 {
+	if d == Float64 && device == mlxc.GPU {
 		device = mlxc.CPU
+		if mlxc.HasCUDA() {
+			x = x.throughHost("AsType")
+			defer Free(x)
+			h = x.h
+		}
 	}
 	m, err := mlxc.Astype(device, h, mlxc.Dtype(d))
 	y := made("AsType", &m, err, x)
@@ -344,6 +351,17 @@ func AsType(x *Tensor, d Dtype) *Tensor {
 		y.bounds = x.bounds
 	}
 	return y
+}
+
+// throughHost evaluates t and returns a copy made on the host, in t's scope:
+// on CUDA the engine lets the CPU read the memory of the GPU, which ends the
+// process.
+func (t *Tensor) throughHost(op string) *Tensor {
+	var data []byte
+	if err := read(t, op, t.dtype, func(b []byte) { data = slices.Clone(b) }); err != nil {
+		panic(NewError("tensor."+op, []*Tensor{t}, "the tensor is needed on the host: %v", err))
+	}
+	return fromBytes(op, unsafe.Pointer(unsafe.SliceData(data)), t.dtype, t.shape, t.scope)
 }
 
 // Depends returns xs such that they are evaluated only after deps: a way to

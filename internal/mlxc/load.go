@@ -89,6 +89,16 @@ func HasGPU() bool {
 	return C.dt_has_gpu() != 0
 }
 
+// HasCUDA reports whether that GPU is one of NVIDIA's, whose memory the
+// processor can't read.
+func HasCUDA() bool {
+	if enter() != nil {
+		return false
+	}
+	defer mu.Unlock()
+	return C.dt_has_cuda() != 0
+}
+
 func loadLocked() error {
 	if loadErr != nil {
 		return loadErr

@@ -14,7 +14,7 @@
 
 mlx_stream dt_streams[2];
 static mlx_device devices[2];
-static int has_gpu;
+static int has_gpu, has_cuda;
 static char error_text[8192];
 
 // keep_error replaces the default handler, which exits the process.
@@ -70,6 +70,7 @@ int dt_start(void) {
   dt.mlx_metal_is_available(&metal);
   dt.mlx_cuda_is_available(&cuda);
   has_gpu = metal || cuda;
+  has_cuda = cuda;
 #ifdef __SSE2__
   const unsigned flush_to_zero = 1u << 15, denormals_are_zero = 1u << 6;
   unsigned mode = _mm_getcsr();
@@ -95,6 +96,8 @@ void dt_select(int device) {
 }
 
 int dt_has_gpu(void) { return has_gpu; }
+
+int dt_has_cuda(void) { return has_cuda; }
 
 dt_result dt_made(int failed, mlx_array a) {
   dt_result r = {0};

@@ -25,6 +25,7 @@ const char* dt_open(const char* path, const char** missing);
 // dt_start installs the error handler and makes the streams; 0 on success.
 int dt_start(void);
 int dt_has_gpu(void);
+int dt_has_cuda(void);
 
 // dt_error is the text of the last failure; reading it clears it.
 const char* dt_error(void);

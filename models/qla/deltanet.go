@@ -120,7 +120,11 @@ func (l *GatedDeltaNet) forward(tape *autograd.Tape, x, tail, state *autograd.Va
 	o := v
 	if c.Mixer == MixerDelta {
 		a, b := l.gateInputs(tape, x)
-		out := gateddelta.Apply(gateddelta.Inputs{
+		rule, implementation := gateddelta.Apply, c.Implementation
+		if state != nil && x.Dim(1) == 1 { // decoding, which doesn't record
+			rule, implementation = gateddelta.Step, gateddelta.Auto
+		}
+		out := rule(gateddelta.Inputs{
 			Q:            heads(parts[0], c.KeyHeads, c.KeyDim),
 			K:            heads(parts[1], c.KeyHeads, c.KeyDim),
 			V:            v,
@@ -131,7 +135,7 @@ func (l *GatedDeltaNet) forward(tape *autograd.Tape, x, tail, state *autograd.Va
 			InitialState: state,
 		}, gateddelta.Options{
 			ChunkSize:      c.ChunkSize,
-			Implementation: c.Implementation,
+			Implementation: implementation,
 			FinalState:     state != nil,
 			QKL2Norm:       true,
 		})

@@ -13,24 +13,9 @@ import (
 // *tensor.Error. Values are looked at with Options.Validate alone: otherwise a
 // NaN, or a gate above 0, gives what the arithmetic gives.
 func Apply(in Inputs, opt Options) Output {
-	if in.Q == nil || in.K == nil || in.V == nil {
-		panic(mistake(nil, "Q, K and V must be given"))
-	}
-	vars := in.vars()
-	ts := make([]*tensor.Tensor, len(vars))
-	for i, v := range vars {
-		if v != nil {
-			ts[i] = v.Value()
-		}
-	}
-	z := geometryOf(operandsOf(ts), opt)
-	z.checkFrontend(in, opt)
-	valid := z.validTokens(in)
-	if opt.Validate {
-		validate(in, valid)
-	}
-	in = z.frontend(in, valid, opt)
-	out := autograd.Apply(rule{z: z, implementation: opt.choose(z), finalState: opt.FinalState}, in.vars()...)
+	z := resolve(in, opt)
+	in, valid := z.prepared(in, opt)
+	out := autograd.Apply(rule{z: z, finalState: opt.FinalState}, in.vars()...)
 	result := Output{O: whereValid(valid, out[0])}
 	if opt.FinalState {
 		result.FinalState = opt.StateLayout.turned(out[1])
@@ -38,15 +23,34 @@ func Apply(in Inputs, opt Options) Output {
 	return result
 }
 
+// resolve checks the inputs and options, without their values, and makes all
+// choices that the options leave.
+func resolve(in Inputs, opt Options) geometry {
+	if in.Q == nil || in.K == nil || in.V == nil {
+		panic(mistake(nil, "Q, K and V must be given"))
+	}
+	z := geometryOf(operandsOf(in.tensors()), opt)
+	z.checkFrontend(in, opt)
+	return z
+}
+
+// prepared turns the inputs into those of the rule; valid is that of validTokens.
+func (z geometry) prepared(in Inputs, opt Options) (_ Inputs, valid *tensor.Tensor) {
+	valid = z.validTokens(in)
+	if opt.Validate {
+		validate(in, valid)
+	}
+	return z.frontend(in, valid, opt), valid
+}
+
 // rule is the gated delta rule as an autograd.Function of q, k, v, g, β and h0.
 type rule struct {
-	z              geometry
-	implementation Implementation
-	finalState     bool
+	z          geometry
+	finalState bool
 }
 
 // String names the operation in errors.
-func (r rule) String() string { return "gateddelta." + string(r.implementation) }
+func (r rule) String() string { return "gateddelta." + string(r.z.implementation) }
 
 // Forward saves the operands and, for the chunk form, the states at the starts
 // of the segments after the first.
@@ -55,7 +59,7 @@ func (r rule) Forward(ctx *autograd.Context, ts ...*tensor.Tensor) []*tensor.Ten
 	ctx.Save(ts...)
 	in := operandsOf(ts).withDefaults()
 	var o, ht *tensor.Tensor
-	if r.implementation == Recurrent {
+	if r.z.implementation == Recurrent {
 		o, ht = r.z.recurrentForward(in)
 	} else {
 		var starts []*tensor.Tensor
@@ -81,7 +85,7 @@ func (r rule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.
 		dht = grad[1]
 	}
 	var d gradients
-	if r.implementation == Recurrent {
+	if r.z.implementation == Recurrent {
 		d = r.z.recurrentBackward(in, do, dht)
 	} else {
 		starts := make([]*tensor.Tensor, r.z.plan.starts())

@@ -11,7 +11,7 @@ type gradients = operands
 
 // chunkBackward returns the gradients of those operands that need one from those
 // of the outputs, either of which may be nil. The segments go from the last to
-// the first; each is computed again from the operands and the state at its
+// the first; each is computed again from the operands and the states at its
 // start. That hangs on what the segment before has left, so that no segment is
 // computed any earlier than its turn.
 func (z geometry) chunkBackward(in operands, starts []*tensor.Tensor, do, dht *tensor.Tensor, needs func(operand int) bool) gradients {
@@ -22,14 +22,14 @@ func (z geometry) chunkBackward(in operands, starts []*tensor.Tensor, do, dht *t
 	}
 	z, free := z.load()
 	defer free()
-	before, after := runs{all: z.state(in.h0, in.v)}, runs{all: z.state(dht, in.v)}
+	h0, after := z.state(in.h0, in.v), runs{all: z.state(dht, in.v)}
 	var dS *tensor.Tensor
 	next := len(starts)
 	parts := make([][]*tensor.Tensor, len(list)) // from the last
 	for i, span := range slices.Backward(z.plan.segments) {
 		var start *tensor.Tensor
 		if span.fresh {
-			start = before.begin(span.first, span.first+span.active[0])
+			start = rows(h0, span.first, span.first+span.active[0])
 		} else {
 			next--
 			start = starts[next]

@@ -16,10 +16,8 @@ func (z geometry) chunkForward(in operands) (o, ht *tensor.Tensor, starts []*ten
 		ended := len(run.done)
 		if span.fresh {
 			S = run.begin(span.first, span.first+span.active[0])
-		} else {
-			if n := span.active[0]; n < S.Dim(0) {
-				S = tensor.Contiguous(run.narrow(S, span.first, n)) // what is kept for the backward pass
-			}
+		} else if n := span.active[0]; n < S.Dim(0) {
+			S = tensor.Contiguous(run.narrow(S, span.first, n)) // no more than this is kept for the backward pass
 		}
 		if i > 0 {
 			// Finish a segment before the next: the scheduler prefers to do what

@@ -14,7 +14,8 @@
 // keys of unit length and β between 0 and 2 keep it from expanding (see
 // Options.QKL2Norm). In layouts with fewer key heads than value heads, value
 // head h uses key head h / (Hv/Hk). Apply is the entry; the gradients of all
-// inputs flow back from O and from the final state.
+// inputs flow back from O and from the final state. Step takes one token at a
+// time, for decoding, and Explain says what Apply would do, at what cost, and why.
 //
 // Gated DeltaNet: Yang, Kautz and Hatamizadeh, arXiv:2412.06464. The chunk form
 // of the delta rule: Yang, Wang, Zhang, Shen and Kim, arXiv:2406.06484.
@@ -105,9 +106,9 @@
 // Chunks are worked on in segments of L (Options.Segment). Until the backward
 // pass, the tape holds the inputs, their normalised and masked copies if such are
 // asked for, and, for each segment but the first, the state at its start:
-// (⌈T/(C·L)⌉ − 1)·B·Hv·K·V elements. The backward pass recomputes one segment after another, from the last, and not before the
-// gradient arrives. Besides twice the gradients that it returns it takes at
-// most about
+// (⌈T/(C·L)⌉ − 1)·B·Hv·K·V elements. The backward pass recomputes one segment after
+// another, from the last, and not before the gradient arrives. Besides twice the
+// gradients that it returns it takes at most about
 //
 //	10·L·B·Hv·(C·max(K, V) + C² + K·V)
 //
@@ -115,8 +116,9 @@
 // V takes. Of packed sequences, the states of those are kept that go on at the
 // start of a segment, L·B is the number of chunks in the largest segment, and
 // the backward pass takes four times the gradients in place of twice, padded to
-// whole chunks. The recurrent form takes about 4·T·B·Hv·K·V elements in its backward
-// pass and is meant for tests and a few tokens.
+// whole chunks. The recurrent form takes about 4·T·B·Hv·K·V elements in its
+// backward pass, besides the gradients, and is meant for tests and a few tokens.
+// Explain puts numbers to these formulas.
 //
 // # Errors
 //

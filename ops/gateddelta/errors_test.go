@@ -86,6 +86,9 @@ func TestMistakes(t *testing.T) {
 					t.Errorf("the error %q does not contain %q", err, part)
 				}
 			}
+			if e := tensor.Try(func() { Explain(in, opt) }); e == nil || e.Error() != err.Error() {
+				t.Errorf("Explain says %v, Apply says %v", e, err)
+			}
 		})
 	}
 }

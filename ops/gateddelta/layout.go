@@ -31,7 +31,9 @@ type geometry struct {
 	C              int // tokens in a chunk
 	scale          float64
 	noDelta        bool
-	dtype          tensor.Dtype // of the arithmetic
+	dtype          tensor.Dtype   // of the arithmetic
+	implementation Implementation // Recurrent or Chunk
+	why            reasons
 
 	cuSeqlens []int // nil for a batch
 	sequences int   // B, or the number of packed sequences
@@ -53,24 +55,24 @@ func (z geometry) chunkBytes() int {
 // padding of a chunk.
 const recurrentUpTo = 2
 
-// chooseChunk returns a chunk size: about K, where the work within chunks and
-// that on states are in balance (and little of a state is erased in one chunk),
-// at most 64, and no longer than the sequence needs. Packed sequences get a
-// smaller one if that saves a quarter of the tokens, padding included.
-func chooseChunk(z geometry) int {
+// chooseChunk returns a chunk size, and why: about K, where the work within
+// chunks and that on states are in balance (and little of a state is erased in
+// one chunk), at most 64, and no longer than the sequence needs. Packed sequences
+// get a smaller one if that saves a quarter of the tokens, padding included.
+func chooseChunk(z geometry) (C int, why string) {
 	i := 0
 	for longest := z.longest(); chunkSizes[i] < min(64, z.K, longest); {
 		i++
 	}
-	C := chunkSizes[i]
+	C, why = chunkSizes[i], "about K and at most 64 balances the work within chunks and that on states, and longer than the sequence would be padding"
 	if z.cuSeqlens != nil {
 		for _, smaller := range slices.Backward(chunkSizes[:i]) {
 			if 4*z.padded(smaller) <= 3*z.padded(C) {
-				C = smaller
+				C, why = smaller, "smaller than K asks for, which saves a quarter of the tokens: the rest was padding"
 			}
 		}
 	}
-	return C
+	return C, why
 }
 
 // tokens returns the tokens of a segment of x [B, T, ...] in the dtype of the

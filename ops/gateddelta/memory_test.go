@@ -58,9 +58,10 @@ func TestMemory(t *testing.T) {
 					t.Fatal(err)
 				}
 				kept := tensor.Memory().Active - start - out.O.Value().Bytes() - out.FinalState.Value().Bytes()
+				plan := Explain(in, p.options(v))
 				segments := (p.T + v.chunk*v.segment - 1) / (v.chunk * v.segment)
-				if want := int64((segments - 1) * p.B * p.Hv * p.K * p.V * 4); kept < want || kept > want+1<<14 {
-					t.Errorf("the tape keeps %d bytes besides inputs and outputs, want %d", kept, want)
+				if want := int64((segments - 1) * p.B * p.Hv * p.K * p.V * 4); kept < want || kept > want+1<<14 || plan.KeptBytes != want {
+					t.Errorf("the tape keeps %d bytes besides inputs and outputs, Explain says %d, want %d", kept, plan.KeptBytes, want)
 				}
 
 				start = tensor.Memory().Active
@@ -77,8 +78,8 @@ func TestMemory(t *testing.T) {
 				for _, g := range grads {
 					bound += 2 * g.Bytes()
 				}
-				if peak > bound {
-					t.Errorf("the backward pass takes %d bytes, want at most %d", peak, bound)
+				if peak > bound || plan.BackwardBytes != bound {
+					t.Errorf("the backward pass takes %d bytes, Explain says %d, want at most %d", peak, plan.BackwardBytes, bound)
 				}
 				runtime.KeepAlive(fixed)
 			})

@@ -152,6 +152,17 @@ func (in Inputs) vars() []*autograd.Var {
 	return []*autograd.Var{in.Q, in.K, in.V, in.LogDecay, in.Beta, in.InitialState}
 }
 
+// tensors returns the values of vars, nil for absent ones.
+func (in Inputs) tensors() []*tensor.Tensor {
+	ts := make([]*tensor.Tensor, operandCount)
+	for i, v := range in.vars() {
+		if v != nil {
+			ts[i] = v.Value()
+		}
+	}
+	return ts
+}
+
 // operandsOf takes the operands from a list in the order of Inputs.
 func operandsOf(ts []*tensor.Tensor) operands {
 	return operands{q: ts[0], k: ts[1], v: ts[operandV], g: ts[3], β: ts[4], h0: ts[5]}
@@ -215,16 +226,20 @@ func geometryOf(in operands, opt Options) geometry {
 	}
 	switch {
 	case opt.ChunkSize == 0:
-		z.C = chooseChunk(z)
+		z.C, z.why.chunk = chooseChunk(z)
 	case slices.Contains(chunkSizes, opt.ChunkSize):
-		z.C = opt.ChunkSize
+		z.C, z.why.chunk = opt.ChunkSize, asked
 	default:
 		panic(mistake(nil, "ChunkSize is %d, want one of %v, or 0 to choose", opt.ChunkSize, chunkSizes))
 	}
 	if opt.Segment < 0 {
 		panic(mistake(nil, "Segment is %d, want the number of chunks to work on at a time, or 0 to choose", opt.Segment))
 	}
-	z.plan = z.planOf(opt.choose(z), opt.Segment)
+	z.implementation, z.why.implementation = opt.choose(z)
+	z.plan, z.why.segment = z.planOf(opt.Segment)
+	if z.implementation == Recurrent {
+		z.why.chunk = "the recurrent form goes token by token, whatever ChunkSize is"
+	}
 	return z
 }
 
@@ -266,16 +281,16 @@ func dtypeOf(in operands) tensor.Dtype {
 	return work
 }
 
-// choose returns the implementation to use.
-func (opt Options) choose(z geometry) Implementation {
+// choose returns the implementation to use, and why.
+func (opt Options) choose(z geometry) (Implementation, string) {
 	switch opt.Implementation {
 	case Recurrent, Chunk:
-		return opt.Implementation
+		return opt.Implementation, asked
 	case Auto, "":
 		if z.longest() <= recurrentUpTo {
-			return Recurrent
+			return Recurrent, "no sequence is longer than the one or two tokens that aren't worth the padding of a chunk"
 		}
-		return Chunk
+		return Chunk, "the longest sequence has enough tokens for matrix products to beat going token by token"
 	}
 	panic(mistake(nil, "there is no implementation %q, want %q, %q or %q", opt.Implementation, Auto, Recurrent, Chunk))
 }

@@ -321,8 +321,9 @@ func TestPackedMemory(t *testing.T) {
 	state := int64(p.Hv * p.K * p.V * 4)
 	// Segments that start within sequences: two after 2 chunks of 7, 4 and 5, and
 	// so on. States of finished sequences are not kept.
-	if want := (3 + 2 + 1) * state; kept < want || kept > want+1<<14 {
-		t.Errorf("the tape keeps %d bytes besides inputs and outputs, want %d", kept, want)
+	plan := Explain(in, p.options(v))
+	if want := (3 + 2 + 1) * state; kept < want || kept > want+1<<14 || plan.KeptBytes != want {
+		t.Errorf("the tape keeps %d bytes besides inputs and outputs, Explain says %d, want %d", kept, plan.KeptBytes, want)
 	}
 
 	start = tensor.Memory().Active
@@ -340,8 +341,8 @@ func TestPackedMemory(t *testing.T) {
 	for _, g := range grads {
 		bound += 4 * g.Bytes()
 	}
-	if peak > bound {
-		t.Errorf("the backward pass takes %d bytes, want at most %d", peak, bound)
+	if peak > bound || plan.BackwardBytes != bound {
+		t.Errorf("the backward pass takes %d bytes, Explain says %d, want at most %d", peak, plan.BackwardBytes, bound)
 	}
 	runtime.KeepAlive(fixed)
 }
@@ -396,7 +397,7 @@ func TestPackedChunkSizes(t *testing.T) {
 	} {
 		cu := offsets(c.lengths...)
 		z := geometry{B: 1, T: cu[len(cu)-1], K: 128, cuSeqlens: cu, sequences: len(cu) - 1}
-		if got := chooseChunk(z); got != c.want {
+		if got, _ := chooseChunk(z); got != c.want {
 			t.Errorf("lengths %v: chunks of %d, want %d", c.lengths, got, c.want)
 		}
 	}

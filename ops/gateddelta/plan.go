@@ -44,12 +44,19 @@ type packing struct {
 // together. More of them make fewer and larger operations, and take more memory.
 const waveBytes = 8 << 20
 
-// planOf lays out the steps of an implementation; segment is Options.Segment.
-func (z geometry) planOf(implementation Implementation, segment int) plan {
-	p := plan{C: z.C}
+// planOf lays out the steps of the implementation, and says why the segments are
+// as long as they are; segment is Options.Segment.
+func (z geometry) planOf(segment int) (p plan, why string) {
+	p.C = z.C
 	wave := max(1, waveBytes/z.chunkBytes())
-	if implementation == Recurrent {
+	switch {
+	case z.implementation == Recurrent:
 		p.C, segment, wave = 1, z.T, z.sequences
+		why = "the recurrent form keeps no states between tokens, whatever Segment is"
+	case segment > 0:
+		why = asked + ", or sequences end sooner"
+	default:
+		why = "enough to fill the processor's cache, and for the states kept to take at most half of what V takes"
 	}
 	if z.cuSeqlens == nil {
 		active := slices.Repeat([]int{z.B}, (z.T+p.C-1)/p.C)
@@ -58,7 +65,7 @@ func (z geometry) planOf(implementation Implementation, segment int) plan {
 			p.segments = append(p.segments, span{active: active[step : step+n], chunk: step, fresh: step == 0})
 			step += n
 		}
-		return p
+		return p, why
 	}
 	p.pack(z.cuSeqlens)
 	for first := 0; first < z.sequences; first += wave {
@@ -71,7 +78,7 @@ func (z geometry) planOf(implementation Implementation, segment int) plan {
 			step += n
 		}
 	}
-	return p
+	return p, why
 }
 
 // segmentSteps returns how many of the steps to come make a segment: enough to

@@ -240,7 +240,7 @@ func TestChoices(t *testing.T) {
 		z := geometryOf(in, c.opt)
 		last := z.plan.segments[len(z.plan.segments)-1]
 		L, N := len(z.plan.segments[0].active), last.chunk+len(last.active)
-		if got := c.opt.choose(z); got != c.want || z.plan.C != c.C || L != c.L || N != c.N {
+		if got := z.implementation; got != c.want || z.plan.C != c.C || L != c.L || N != c.N {
 			t.Errorf("T=%d K=%d %+v: %s with C=%d L=%d N=%d, want %s with C=%d L=%d N=%d",
 				c.T, c.K, c.opt, got, z.plan.C, L, N, c.want, c.C, c.L, c.N)
 		}
