@@ -11,7 +11,16 @@ import (
 // left and a column on the right.
 func MatMul(a, b *Tensor) *Tensor {
 	checkMatMul("MatMul", a, b)
+	if a.Size() == 0 || b.Size() == 0 {
+		return binary("MatMul", emptyMatMul, a, b)
+	}
 	return binary("MatMul", mlxc.Matmul, a, b)
+}
+
+// emptyMatMul multiplies matrices without elements on the CPU, which reads none:
+// on CUDA the engine divides by their sizes.
+func emptyMatMul(_ mlxc.Device, a, b mlxc.Array) (mlxc.Made, error) {
+	return mlxc.Matmul(mlxc.CPU, a, b)
 }
 
 func checkMatMul(op string, a, b *Tensor) {
