@@ -54,7 +54,8 @@ func Decays(name string, p *autograd.Param) bool {
 // Update gives p its next value for a gradient of its shape and a learning rate.
 // It only builds the graph: State and the parameters are what there is to
 // evaluate. The old value and moments are released at once, so that MLX can
-// reuse their memory for the new ones, if nothing else refers to them then.
+// reuse their memory for the new ones, if nothing else refers to them then. It
+// does so best if the moments are evaluated before the parameter.
 func (o *AdamW) Update(name string, p *autograd.Param, grad *tensor.Tensor, rate float64) {
 	checkUpdate(name, p, grad)
 	if o.state == nil {
@@ -67,14 +68,18 @@ func (o *AdamW) Update(name string, p *autograd.Param, grad *tensor.Tensor, rate
 	if value.Dtype() == tensor.Float64 {
 		master = tensor.Float64
 	}
-	g = tensor.AsType(g, master)
-	m, v := tensor.MulScalar(g, 1-o.Beta1), tensor.MulScalar(tensor.Square(g), 1-o.Beta2)
 	st := o.state[p]
 	if st == nil {
 		st = &moments{}
 		o.state[p] = st
 		o.params = append(o.params, p)
-	} else {
+	}
+	// MLX computes in the memory of what nothing else will read: so g² is taken
+	// from the scaled gradient, which can have that of g.
+	share := 1 - o.Beta1
+	m := tensor.MulScalar(tensor.AsType(g, master), share)
+	v := tensor.MulScalar(tensor.Square(m), (1-o.Beta2)/(share*share))
+	if st.m != nil {
 		m = tensor.Add(tensor.MulScalar(s.Use(st.m), o.Beta1), m)
 		v = tensor.Add(tensor.MulScalar(s.Use(st.v), o.Beta2), v)
 	}
@@ -108,9 +113,14 @@ func checkUpdate(name string, p *autograd.Param, grad *tensor.Tensor) {
 func (o *AdamW) State() []*tensor.Tensor {
 	list := make([]*tensor.Tensor, 0, 2*len(o.params))
 	for _, p := range o.params {
-		list = append(list, o.state[p].m, o.state[p].v)
+		list = append(list, o.moments(p)...)
 	}
 	return list
+}
+
+// moments returns the moments of a parameter that was updated before.
+func (o *AdamW) moments(p *autograd.Param) []*tensor.Tensor {
+	return []*tensor.Tensor{o.state[p].m, o.state[p].v}
 }
 
 // Close releases the moments.

@@ -9,17 +9,25 @@ func GlobalNorm(grads []*tensor.Tensor) *tensor.Tensor {
 	if len(grads) == 0 {
 		panic(tensor.NewError("train.GlobalNorm", nil, "want one gradient or more, got none"))
 	}
-	var total *tensor.Tensor
-	for _, g := range grads {
-		if g.Dtype() != tensor.Float64 {
-			g = tensor.AsType(g, tensor.Float32)
+	return rootOfSum(sumsOfSquares(grads))
+}
+
+// sumsOfSquares returns a number for each tensor, float32 or float64.
+func sumsOfSquares(ts []*tensor.Tensor) []*tensor.Tensor {
+	sums := make([]*tensor.Tensor, len(ts))
+	for i, t := range ts {
+		if t.Dtype() != tensor.Float64 {
+			t = tensor.AsType(t, tensor.Float32)
 		}
-		sum := tensor.Sum(tensor.Square(g), false)
-		if total == nil {
-			total = sum
-		} else {
-			total = tensor.Add(total, sum)
-		}
+		sums[i] = tensor.Sum(tensor.Square(t), false)
+	}
+	return sums
+}
+
+func rootOfSum(sums []*tensor.Tensor) *tensor.Tensor {
+	total := sums[0]
+	for _, s := range sums[1:] {
+		total = tensor.Add(total, s)
 	}
 	return tensor.Sqrt(total)
 }

@@ -33,8 +33,8 @@ var ErrNotFinite = errors.New("not a finite number")
 
 // Run trains a model. It returns nil after cfg.Steps steps; the context's
 // error, wrapped, if it ended before; and an error for bad settings, data that
-// fail or end early, and numbers that are not finite. Runs of different models
-// may go on at the same time.
+// fail or end early, and numbers that are not finite, of which nothing gets into
+// the parameters. Runs of different models may go on at the same time.
 func Run(ctx context.Context, cfg Config, model Model, batches Data) error {
 	return errors.WithMessage(run(ctx, cfg, model, batches), "train.Run")
 }
@@ -54,12 +54,21 @@ func run(ctx context.Context, cfg Config, model Model, batches Data) error {
 		return err
 	}
 	done := 0
+	// stop saves what there is: without a step an earlier checkpoint is worth more.
+	stop := func(cause error) error {
+		if done > 0 {
+			if err := weights.save(); err != nil {
+				return errors.WithMessage(err, cause.Error())
+			}
+		}
+		return cause
+	}
 	for batch, err := range batches.All() {
 		if ctx.Err() != nil { // since the last step, or before the first
 			break
 		}
 		if err != nil {
-			return errors.Wrapf(err, "data for step %d", done+1)
+			return stop(errors.Wrapf(err, "data for step %d", done+1))
 		}
 		result, err := r.step(done, batch)
 		if err != nil {
@@ -82,14 +91,9 @@ func run(ctx context.Context, cfg Config, model Model, batches Data) error {
 		}
 	}
 	if ctx.Err() == nil {
-		return errors.Errorf("the data ended after %d of %d steps", done, cfg.Steps)
+		return stop(errors.Errorf("the data ended after %d of %d steps", done, cfg.Steps))
 	}
-	if done > 0 { // else an earlier checkpoint is worth more than what is here
-		if err := weights.save(); err != nil {
-			return err
-		}
-	}
-	return errors.Wrapf(ctx.Err(), "stopped after %d of %d steps", done, cfg.Steps)
+	return stop(errors.Wrapf(ctx.Err(), "stopped after %d of %d steps", done, cfg.Steps))
 }
 
 // runner is the state of a run.
@@ -99,6 +103,7 @@ type runner struct {
 	adam   *AdamW
 	names  []string
 	params []*autograd.Param
+	size   int // of all parameters, in elements
 }
 
 func newRunner(cfg Config, model Model) (*runner, error) {
@@ -106,6 +111,7 @@ func newRunner(cfg Config, model Model) (*runner, error) {
 	for name, p := range model.Params() {
 		if p.Trainable() && !slices.Contains(r.params, p) {
 			r.names, r.params = append(r.names, name), append(r.params, p)
+			r.size += p.Value().Size()
 		}
 	}
 	if len(r.params) == 0 {
@@ -114,64 +120,135 @@ func newRunner(cfg Config, model Model) (*runner, error) {
 	return r, nil
 }
 
-// step does one step, counted from 0.
+// step does one step, counted from 0. Nothing is updated unless the loss and the
+// gradient are finite.
 func (r *runner) step(step int, batch data.Batch) (StepResult, error) {
 	tensor.ResetPeakMemory()
 	rate := r.cfg.Schedule(step)
 	if !finite(rate) || rate < 0 {
 		return StepResult{}, errors.Errorf("the schedule gives the learning rate %v, want a finite number, 0 or more", rate)
 	}
-	loss, norm, err := r.build(batch, rate)
+	g, err := r.backward(batch)
 	if err != nil {
 		return StepResult{}, err
 	}
-	defer tensor.Free(loss, norm)
-	outputs := append(r.adam.State(), loss, norm)
-	for _, p := range r.params {
-		outputs = append(outputs, p.Value())
-	}
-	if err := tensor.Eval(outputs...); err != nil {
+	defer g.free()
+	if err := r.evaluate(g); err != nil {
 		return StepResult{}, err
 	}
-	result := StepResult{Step: step + 1, LearningRate: rate, Tokens: len(batch.Tokens), PeakMemory: tensor.Memory().Peak}
-	if result.Loss, err = number(loss); err != nil {
+	result := StepResult{Step: step + 1, LearningRate: rate, Tokens: len(batch.Tokens)}
+	if result.Loss, err = number(g.loss); err != nil {
 		return result, err
 	}
-	if result.GradNorm, err = number(norm); err != nil {
+	if result.GradNorm, err = number(g.norm); err != nil {
 		return result, err
 	}
 	if !finite(result.Loss) || !finite(result.GradNorm) {
 		return result, errors.Wrapf(ErrNotFinite, "the loss is %v, the norm of its gradient %v", result.Loss, result.GradNorm)
 	}
-	return result, nil
+	err = r.update(g, rate)
+	result.PeakMemory = tensor.Memory().Peak
+	return result, err
 }
 
-// build makes the graph of a step and closes its tape, so that only the loss,
-// the norm, the parameters and the moments are open when it is evaluated.
-func (r *runner) build(batch data.Batch, rate float64) (loss, norm *tensor.Tensor, err error) {
+// gradients are what a backward pass leaves when its tape is closed. The lists
+// are in the order of the runner's params.
+type gradients struct {
+	loss, norm *tensor.Tensor
+	grads      []*tensor.Tensor
+	squares    []*tensor.Tensor // numbers, their sums
+}
+
+func (g *gradients) free() {
+	tensor.Free(g.loss, g.norm)
+	tensor.Free(g.grads...)
+	tensor.Free(g.squares...)
+}
+
+// backward builds the graph of the gradients.
+func (r *runner) backward(batch data.Batch) (*gradients, error) {
 	tape := autograd.NewTape()
 	defer tape.Close()
 	var l *autograd.Var
 	if err := tensor.Try(func() { l = batchLoss(tape, r.model, batch) }); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	grads, err := tape.Backward(l)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	list, err := r.inOrder(grads)
-	if err != nil {
-		return nil, nil, err
+	g := &gradients{loss: l.Value()}
+	if g.grads, err = r.inOrder(grads); err != nil {
+		return nil, err
 	}
-	loss, norm = l.Value(), GlobalNorm(list)
-	if r.cfg.ClipNorm > 0 {
-		list = Clip(list, norm, r.cfg.ClipNorm)
+	g.squares = sumsOfSquares(g.grads)
+	g.norm = rootOfSum(g.squares)
+	tape.Keep(g.loss, g.norm) // last: what is computed from them belongs to the tape
+	tape.Keep(g.grads...)
+	tape.Keep(g.squares...)
+	return g, nil
+}
+
+// large reports whether parameter i is so great a part of all that what is
+// computed from it is evaluated by itself, piece by piece, lest several
+// temporary values of its size be in memory together.
+func (r *runner) large(i int) bool { return 8*r.params[i].Value().Size() > r.size }
+
+// evaluate computes the gradients.
+func (r *runner) evaluate(g *gradients) error {
+	first := append([]*tensor.Tensor{g.loss}, g.grads...)
+	var later []*tensor.Tensor
+	for i, s := range g.squares {
+		if r.large(i) {
+			later = append(later, s)
+		} else {
+			first = append(first, s)
+		}
 	}
+	if err := tensor.Eval(first...); err != nil {
+		return err
+	}
+	return evalInTurn(append(later, g.norm)...)
+}
+
+// update gives the parameters their next values, in the memory of the old ones,
+// and frees the gradients.
+func (r *runner) update(g *gradients, rate float64) error {
+	var rest []*tensor.Tensor
 	for i, p := range r.params {
-		r.adam.Update(r.names[i], p, list[i], rate)
+		r.updateOne(i, g, rate)
+		state := append(r.adam.moments(p), p.Value())
+		if !r.large(i) {
+			rest = append(rest, state...)
+		} else if err := evalInTurn(state...); err != nil {
+			return err
+		}
 	}
-	tape.Keep(loss, norm) // last: what is computed from them belongs to the tape
-	return loss, norm, nil
+	return tensor.Eval(rest...)
+}
+
+// evalInTurn evaluates tensors one after the other.
+func evalInTurn(ts ...*tensor.Tensor) error {
+	for _, t := range ts {
+		if err := tensor.Eval(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// updateOne updates parameter i and frees its gradient.
+func (r *runner) updateOne(i int, g *gradients, rate float64) {
+	s := tensor.NewScope()
+	defer s.Close()
+	grad := s.Use(g.grads[i])
+	if !slices.Contains(g.grads[i+1:], g.grads[i]) { // parameters may share one
+		tensor.Free(g.grads[i])
+	}
+	if r.cfg.ClipNorm > 0 {
+		grad = Clip([]*tensor.Tensor{grad}, s.Use(g.norm), r.cfg.ClipNorm)[0]
+	}
+	r.adam.Update(r.names[i], r.params[i], grad, rate)
 }
 
 // inOrder lists the gradients of the trained parameters.

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/models/nn"
 	"github.com/deltatape/deltatape/ops"
 	"github.com/deltatape/deltatape/tensor"
 	"github.com/deltatape/deltatape/train"
@@ -325,7 +328,8 @@ func TestRunDataErrors(t *testing.T) {
 			m := newBigram(1, 8, 4, 0)
 			before := weights(t, m)
 			live := tensor.Live()
-			results, err := fit(context.Background(), m, train.Config{Steps: 4, LearningRate: 1e-3}, test.data)
+			path := filepath.Join(t.TempDir(), "weights")
+			results, err := fit(context.Background(), m, train.Config{Steps: 4, LearningRate: 1e-3, Checkpoint: path}, test.data)
 			wantError(t, err, test.want...)
 			if test.name == "fail" && !errors.Is(err, broken) {
 				t.Error("the error does not wrap the data's")
@@ -339,9 +343,40 @@ func TestRunDataErrors(t *testing.T) {
 			if got := tensor.Live(); got != live {
 				t.Errorf("%d tensors are open, %d were before", got, live)
 			}
+			if test.done > 0 {
+				if !slices.Equal(saved(t, path), weights(t, m)) {
+					t.Error("the checkpoint does not hold the weights of the last step")
+				}
+			} else if _, err := os.Stat(path); err == nil {
+				t.Error("there is a checkpoint of no step")
+			}
 		})
 	}
 }
+
+// Parameters whose gradients are one tensor.
+func TestRunSharedGradient(t *testing.T) {
+	bias := func() *autograd.Param { return autograd.NewParam("bias", tensor.Zeros(tensor.Float32, 8)) }
+	m := &biased{Bigram: newBigram(1, 8, 4, 0), A: bias(), B: bias()}
+	mustFit(t, m, train.Config{Steps: 3, LearningRate: 1e-2}, always(lesson))
+	a, b := values[float32](t, m.A.Value()), values[float32](t, m.B.Value())
+	if !slices.Equal(a, b) || a[0] == 0 {
+		t.Errorf("the biases became %v and %v", a, b)
+	}
+}
+
+// biased is a bigram with the sum of two biases.
+type biased struct {
+	Bigram *bigram         `param:"bigram"`
+	A      *autograd.Param `param:"a"`
+	B      *autograd.Param `param:"b"`
+}
+
+func (m *biased) Forward(tape *autograd.Tape, ids *tensor.Tensor) *autograd.Var {
+	return ops.Add(m.Bigram.Forward(tape, ids), ops.Add(tape.Param(m.A), tape.Param(m.B)))
+}
+
+func (m *biased) Params() iter.Seq2[string, *autograd.Param] { return nn.Named(m) }
 
 func TestRunNotFinite(t *testing.T) {
 	poison := func(f func(x *autograd.Var) *autograd.Var, at int) *wrapped {
@@ -365,8 +400,15 @@ func TestRunNotFinite(t *testing.T) {
 		{"a gradient of NaN", poison(func(x *autograd.Var) *autograd.Var { return ops.Sqrt(ops.MulScalar(x, 0)) }, 2), 1, "train.Run: step 2: the loss is 2.07"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			results, err := fit(context.Background(), test.model, train.Config{Steps: 5, LearningRate: 1e-2}, always(lesson))
+			last := weights(t, test.model.bigram)
+			results, err := fit(context.Background(), test.model, train.Config{
+				Steps: 5, LearningRate: 1e-2,
+				OnStep: func(train.StepResult) { last = weights(t, test.model.bigram) },
+			}, always(lesson))
 			wantError(t, err, test.want, "not a finite number")
+			if !slices.Equal(weights(t, test.model.bigram), last) {
+				t.Error("the step that failed has changed the parameters")
+			}
 			if !errors.Is(err, train.ErrNotFinite) {
 				t.Error("the error does not wrap ErrNotFinite")
 			}
