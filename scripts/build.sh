@@ -6,30 +6,16 @@ goos=$1 goarch=$2 backend=$3 work=$4
 scripts=$(cd "$(dirname "$0")" && pwd -P)
 # shellcheck source=scripts/common.sh
 . "$scripts/common.sh"
+# shellcheck source=scripts/tools.sh
+. "$scripts/tools.sh"
 
 mlxc_commit=a341b4925024b88b2c593468f16e12f5e17315da
 mlxc_crate_sum=ea13df40ed5cffc2288c1a838203a3b49c6f3f3d1bb4037aa463985b2caa5053 # of mlx/c in it
 
 site=$work/install
-log=$work/log
-
-# attempt runs a command quietly; if it fails, the end of what it said is shown.
-attempt() {
-	what=$1
-	shift
-	"$@" >"$log" 2>&1 && return
-	tail -n 20 "$log" >&2
-	die "$what"
-}
-
-# have tells whether a tool is there. A Mac without its developer tools has hollow
-# ones in /usr/bin, which do nothing but open a dialog.
-have() {
-	path=$(command -v "$1" 2>/dev/null) || return 1
-	[ "$goos" != darwin ] || xcode-select -p >/dev/null 2>&1 || case $path in
-	/usr/bin/python3 | /usr/bin/cc | /usr/bin/c++ | /usr/bin/git) return 1 ;;
-	esac
-}
+# macos_check.sh has the build for macOS made on Linux, to prove it.
+cross=
+if [ "$goos" = darwin ] && [ "$host" != Darwin ]; then cross=1; fi
 
 check_libc() {
 	libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || libc='another C library'
@@ -37,53 +23,15 @@ check_libc() {
 		die "MLX for Linux needs glibc 2.35 or later (Debian 12, Ubuntu 22.04); here is $libc"
 }
 
-# find_python sets python to an interpreter that has pip. An active virtual
-# environment often has none; the system's, or a new environment, may.
-find_python() {
-	python=
-	have python3 || return 1
-	for python in python3 /usr/bin/python3; do
-		if have "$python" && "$python" -m pip --version >/dev/null 2>&1; then return; fi
-	done
-	python=$work/venv/bin/python3
-	python3 -m venv "$work/venv" >/dev/null 2>&1
-}
-
-# check_tools names every missing tool at once, with the command that brings them.
 check_tools() {
-	missing='' packages=''
-	need() { # TOOL and its package for apt-get, pacman, and dnf or zypper
-		missing="$missing, $1"
-		if have apt-get; then packages="$packages $2"; elif have pacman; then packages="$packages $3"; else packages="$packages $4"; fi
-	}
-	if ! find_python; then
-		[ -n "$python" ] || need python3 python3 python python3
-		need "pip for python3" python3-pip python-pip python3-pip
-	fi
+	need_python
 	have "${CXX%% *}" || need "a C++ compiler ($CXX)" g++ gcc gcc-c++
 	if [ "$goos" = linux ]; then
 		have "${CC%% *}" || need "a C compiler ($CC)" gcc gcc gcc
 		have nm || need nm binutils binutils binutils
 	fi
 	[ -n "${DELTATAPE_MLXC_SRC:-}" ] || have cargo || have git || need "git (or cargo)" git git git
-	[ -n "$missing" ] || return 0
-	sudo='sudo '
-	[ "$(id -u)" != 0 ] || sudo=
-	if [ "$goos" = darwin ]; then
-		hint="xcode-select --install   (or: brew install mlx-c, if it has mlx $mlx and mlx-c $mlxc)"
-	elif have apt-get; then
-		hint="${sudo}apt-get install -y$packages"
-	elif have pacman; then
-		hint="${sudo}pacman -S --needed$packages"
-	elif have dnf; then
-		hint="${sudo}dnf install -y$packages"
-	elif have zypper; then
-		hint="${sudo}zypper install -y$packages"
-	else
-		hint="the package manager:$packages"
-	fi
-	die "missing: ${missing#, }
-  install with: $hint"
+	check_needs
 }
 
 # link_homebrew makes an install of links to Homebrew's libraries: for a Mac that
@@ -104,51 +52,34 @@ link_homebrew() {
 	ln -s "$brew_mlx/lib" "$brew_mlx/include" "$site/mlx/"
 }
 
-# check_space asks for what a build takes at its peak, in MB.
-check_space() {
-	free=$(df -Pk "$work" | awk 'NR == 2 { for (i = 2; i <= NF; i++) if ($i ~ /^[0-9]+%$/) print int($(i - 1) / 1024) }')
-	[ "${free:-$1}" -ge "$1" ] || die "$1 MB needed in ${work%/*}, $free MB are free: make room, or name another folder in DELTATAPE_CACHE"
-}
-
-# wheel_platforms writes pip's names of what runs here. They are named for pip
-# since it would go by its own Python otherwise, which can be older or emulated.
+# wheel_platforms writes pip's names of what runs on the system built for.
 wheel_platforms() {
-	case $goos-$goarch in
-	linux-amd64) arch=x86_64 ;;
-	linux-arm64) arch=aarch64 ;;
-	darwin-arm64)
-		version=$(sw_vers -productVersion)
-		echo "$version" | awk -F. '{
-			if ($1 > 26 || $1 == 26 && $2 >= 2) print "macosx_26_0_arm64"
-			else if ($1 >= 15) print "macosx_15_0_arm64"
-			else if ($1 == 14) print "macosx_14_0_arm64"
-			else exit 1
-		}' || die "MLX needs macOS 14 or later; here is $version"
+	if [ "$goos" = linux ]; then
+		manylinux "$goarch"
 		return
-		;;
-	esac
-	for glibc in 2_35 2_34 2_28 2_27 2_17; do echo "manylinux_${glibc}_$arch"; done
-	echo "manylinux2014_$arch"
+	fi
+	version=14.0
+	if [ -z "$cross" ]; then version=$(sw_vers -productVersion); fi
+	echo "$version" | awk -F. '{
+		if ($1 > 26 || $1 == 26 && $2 >= 2) print "macosx_26_0_arm64"
+		else if ($1 >= 15) print "macosx_15_0_arm64"
+		else if ($1 == 14) print "macosx_14_0_arm64"
+		else exit 1
+	}' || die "MLX needs macOS 14 or later; here is $version"
 }
 
 fetch_mlx() {
 	say "downloading MLX $mlx ($backend, $1)"
 	platforms=$(wheel_platforms)
-	set --
-	for platform in $platforms; do set -- "$@" --platform "$platform"; done
-	# Some set pip to work in virtual environments only, which is about installing.
-	export PIP_REQUIRE_VIRTUALENV=0 PIP_DISABLE_PIP_VERSION_CHECK=1
-	attempt "can't download MLX (above is what pip says): check the network and pip's settings, then run this again" \
-		"$python" -m pip download --no-cache-dir --no-deps --only-binary=:all: --require-hashes --python-version 3.12 "$@" \
-		-r "$scripts/requirements/$backend.txt" -d "$work/wheels"
+	# shellcheck disable=SC2086 # one word each
+	fetch_wheels "$backend" $platforms
 	for wheel in "$work"/wheels/*.whl; do
 		case $wheel in
-		*/scipy_openblas32-*) to=$work/blas ;;
-		*) to=$site ;;
+		*/scipy_openblas32-*) unpack_wheel "$wheel" "$work/blas" ;;
+		*) unpack_wheel "$wheel" "$site" ;;
 		esac
-		attempt "can't unpack ${wheel##*/}" "$python" -m zipfile -e "$wheel" "$to"
-		rm "$wheel"
 	done
+	if [ -n "$cross" ]; then rm "$site/mlx/lib/mlx.metallib"; fi # 130 MB of no use here
 }
 
 # fetch_mlxc puts the folder mlx/c of mlx-c into $work/src.
@@ -204,6 +135,10 @@ build_mlxc() {
 	[ "$units" -le 4 ] || units=4
 	cd "$work/src"
 	cp "$scripts"/*_compat.h .
+	optimise=-O1
+	if [ -n "$cross" ]; then optimise=-O0; fi
+	# Conda sets a macOS that is older than std::format.
+	unset MACOSX_DEPLOYMENT_TARGET
 	wc -c mlx/c/*.cpp | sort -rn | awk -v units="$units" '$2 != "total" {
 		least = 1
 		for (u = 2; u <= units; u++) if (size[u] < size[least]) least = u
@@ -212,7 +147,7 @@ build_mlxc() {
 	}'
 	# xargs, not background jobs: those would not hear Ctrl-C.
 	# shellcheck disable=SC2086 # CXX may hold options
-	compile() { printf '%s\n' unit*.cpp | xargs -n 1 -P "$units" $CXX -std=c++20 -O1 -pipe -fPIC -I . -I ../install/mlx/include -include mlxc_compat.h -c; }
+	compile() { printf '%s\n' unit*.cpp | xargs -n 1 -P "$units" $CXX -std=c++20 $optimise -pipe -fPIC -I . -I ../install/mlx/include -include mlxc_compat.h -c; }
 	attempt "can't compile mlx-c $mlxc with $CXX (above is what it says)" compile
 	mkdir "$site/lib" "$site/include" "$site/include/mlx" "$site/include/mlx/c" # no -p: this folder may be gone
 	if [ "$goos" = darwin ]; then
@@ -242,6 +177,7 @@ speed_blas() {
 
 # check_load makes sure that the dynamic loader is content with what was built.
 check_load() {
+	if [ -n "$cross" ]; then return; fi
 	# shellcheck disable=SC2086 # CC may hold options
 	attempt "can't compile a C program with $CC" $CC -o "$work/load_check" "$scripts/load_check.c" -ldl
 	set -- "$site/lib/$lib"
@@ -259,7 +195,7 @@ check_load() {
 CC=${CC:-cc} CXX=${CXX:-c++}
 patched=1
 if [ "$goos" = linux ]; then check_libc; fi
-if [ "$goos" = darwin ] && link_homebrew; then
+if [ "$host" = Darwin ] && link_homebrew; then
 	blas=accelerate patched=0
 else
 	check_tools

@@ -28,42 +28,6 @@ Environment:
 EOF
 }
 
-# platform sets goos, goarch (Go's words) and lib, the suffix of shared libraries.
-platform() {
-	lib=so
-	case $(uname -sm) in
-	'Linux x86_64') goos=linux goarch=amd64 ;;
-	'Linux aarch64' | 'Linux arm64') goos=linux goarch=arm64 ;;
-	'Darwin arm64') goos=darwin goarch=arm64 lib=dylib ;;
-	'Darwin x86_64')
-		if [ "$(sysctl -n hw.optional.arm64 2>/dev/null)" = 1 ]; then
-			die "this shell runs under Rosetta; use a native one: arch -arm64 make …"
-		fi
-		die "MLX needs a Mac with Apple silicon; this one has an Intel processor"
-		;;
-	*) die "no MLX for $(uname -sm): Linux (x86-64, arm64) and macOS (Apple silicon) are supported" ;;
-	esac
-}
-
-# cache_root sets cache as the Go loader does: os.UserCacheDir() + "/deltatape".
-cache_root() {
-	if [ -n "${DELTATAPE_CACHE:-}" ]; then
-		cache=$DELTATAPE_CACHE
-	elif [ "$goos" = linux ] && [ -n "${XDG_CACHE_HOME:-}" ]; then
-		cache=$XDG_CACHE_HOME/deltatape
-	elif [ -z "${HOME:-}" ]; then
-		die "neither HOME nor DELTATAPE_CACHE is set"
-	elif [ "$goos" = linux ]; then
-		cache=$HOME/.cache/deltatape
-	else
-		cache=$HOME/Library/Caches/deltatape
-	fi
-	case $cache in
-	/*) ;;
-	*) cache=$PWD/$cache ;;
-	esac
-}
-
 # backend_of writes the backend of the finished install $1, if it is one.
 backend_of() {
 	[ -f "$1/build-info" ] || return 0
@@ -90,61 +54,18 @@ choose_backend() {
 	esac
 }
 
-check_sources() {
-	if [ -z "${DELTATAPE_MLXC_SRC:-}" ]; then return; fi
-	grep -qF "set(MLX_C_VERSION $mlxc)" "$DELTATAPE_MLXC_SRC/CMakeLists.txt" 2>/dev/null ||
-		die "DELTATAPE_MLXC_SRC=$DELTATAPE_MLXC_SRC doesn't hold the sources of mlx-c $mlxc"
-}
-
 # content_key names an install by everything that decides what is in it.
 content_key() {
 	{
-		cat "$scripts"/common.sh "$scripts"/setup.sh "$scripts"/build.sh "$scripts"/blas_shim.* "$scripts"/*_compat.h \
-			"$scripts/load_check.c" "$scripts"/requirements/*.txt
-		if [ -n "${DELTATAPE_MLXC_SRC:-}" ]; then
-			cat "$DELTATAPE_MLXC_SRC"/mlx/c/*.* "$DELTATAPE_MLXC_SRC"/mlx/c/private/*.h
-		fi
+		cat "$scripts"/common.sh "$scripts"/tools.sh "$scripts"/setup.sh "$scripts"/build.sh "$scripts"/blas_shim.* \
+			"$scripts"/*_compat.h "$scripts/load_check.c" "$scripts/requirements/$backend.txt" "$scripts/requirements/openblas.txt"
+		own_sources
 		if [ "$goos" = darwin ]; then sw_vers -productVersion; fi
 		echo "$goos $goarch $backend"
 	} | sha256 | cut -c 1-16
 }
 
-whole() { [ -f "$final/build-info" ] && [ -e "$final/lib/libmlxc.$lib" ]; }
-
-# lock waits until no other set-up works in this cache. The kernel releases the
-# lock when this shell ends, however it ends.
-lock() {
-	exec 9>"$cache/.deltatape.lock"
-	if take_lock -n; then return; fi
-	say "waiting for another set-up to finish"
-	take_lock
-}
-
-take_lock() { # [-n]: don't wait
-	if command -v flock >/dev/null; then
-		flock "$@" 9
-	else # macOS has no flock(1), but perl
-		perl -MFcntl=:flock -e 'open(my $lock, ">&=", 9) or die; exit !flock($lock, LOCK_EX | (@ARGV ? LOCK_NB : 0))' -- "$@"
-	fi
-}
-
-install() {
-	if ! mkdir -p "$cache" 2>/dev/null || ! true >>"$cache/.deltatape.lock" 2>/dev/null; then
-		die "can't write to $cache: make it writable, or name another folder in DELTATAPE_CACHE"
-	fi
-	lock
-	if whole; then return; fi # another set-up was faster
-	# Work folders are made under the lock only: any that lies here is of the dead.
-	rm -rf "$cache"/deltatape-tmp.* "$final"
-	tmp=$(mktemp -d "$cache/deltatape-tmp.XXXXXX") || die "can't make a folder in $cache"
-	trap 'rm -rf "$tmp"' EXIT
-	trap 'exit 129' HUP
-	trap 'exit 130' INT
-	trap 'exit 143' TERM
-	# The build must not hold the lock: it may outlive this shell.
-	TMPDIR=$tmp sh "$scripts/build.sh" "$goos" "$goarch" "$backend" "$tmp" 9>&- || exit
-	mv "$tmp/install" "$final"
-}
+whole() { [ -f "$1/build-info" ] && [ -e "$1/lib/libmlxc.$lib" ]; }
 
 # point makes the link $1 lead to the install, in one step.
 point() {
@@ -192,7 +113,7 @@ stable=$cache/mlx-$mlx-mlxc-$mlxc-$goos-$goarch
 choose_backend
 check_sources
 final=$cache/$(content_key)
-whole || install
+install "$final" sh "$scripts/build.sh" "$goos" "$goarch" "$backend"
 point "$stable"
 point_clone
 if [ -n "$print" ]; then echo "$final"; else echo "deltatape: MLX $mlx ($backend) ready in $final"; fi

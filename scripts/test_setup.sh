@@ -1,50 +1,11 @@
 #!/bin/sh
 # Tests setup.sh: stubs stand in for the tools that download and compile, so
 # that it takes seconds and needs no network. One test uses the real pip.
-# shellcheck disable=SC2016,SC2034 # eval expands and uses
 set -u
 scripts=$(cd "$(dirname "$0")" && pwd -P)
-work=$(mktemp -d)
-work=$(cd "$work" && pwd -P)
-trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-unset DELTATAPE_MLX DELTATAPE_MLXC_SRC MLX_BACKEND CC CXX CARGO_HOME XDG_CACHE_HOME HOMEBREW_PREFIX
-real_path=$PATH
-failures=0
+# shellcheck source=scripts/test_common.sh
+. "$scripts/test_common.sh"
 
-# The tools that set-up may count on everywhere, and a place for the stubs.
-mkdir "$work/base" "$work/bin"
-for tool in awk cat chmod comm cp cut date df dirname env flock getconf grep head id ln ls mkdir mktemp mv perl readlink \
-	rm sed sh sha256sum shasum sleep sort tail tar tee touch tr true wc xargs; do
-	if found=$(command -v "$tool"); then
-		case $found in /*) ln -s "$found" "$work/base/$tool" ;; esac
-	fi
-done
-
-stub() { # NAME, its text comes from standard input
-	{
-		echo '#!/bin/sh'
-		cat
-	} >"$work/bin/$1"
-	chmod +x "$work/bin/$1"
-}
-
-stub uname <<'EOF'
-echo "${STUB_UNAME:-Linux x86_64}"
-EOF
-stub getconf <<'EOF'
-case $1 in GNU_LIBC_VERSION) echo "${STUB_LIBC:-glibc 2.36}" ;; *) echo 2 ;; esac
-EOF
-stub sync </dev/null
-stub df <<'EOF'
-printf 'Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/a disk 9 9 %s 9%% /a place\n' "${STUB_FREE:-99999999}"
-EOF
-if [ "$(uname -s)" = Darwin ]; then # its mv knows no -T
-	stub mv <<'EOF'
-if [ "$1" != -fT ]; then exec /bin/mv "$@"; fi
-exec perl -e 'rename $ARGV[1], $ARGV[2] or die' "$@"
-EOF
-fi
 stub sw_vers <<'EOF'
 echo 15.3.1
 EOF
@@ -65,7 +26,7 @@ case "$2 $3" in
 	*/scipy_*) mkdir -p "$5/scipy_openblas32/lib" && touch "$5/scipy_openblas32/lib/libscipy_openblas.so" ;;
 	*)
 		mkdir -p "$5/mlx/lib" "$5/mlx/include" "$5/mlx_cpu.libs"
-		touch "$5/mlx/lib/libmlx.so" "$5/mlx_cpu.libs/libblas-0.so.3" "$5/mlx_cpu.libs/liblapack-0.so.3"
+		touch "$5/mlx/lib/libmlx.so" "$5/mlx/lib/mlx.metallib" "$5/mlx_cpu.libs/libblas-0.so.3" "$5/mlx_cpu.libs/liblapack-0.so.3"
 		;;
 	esac
 	;;
@@ -90,61 +51,10 @@ EOF
 stub nm <<'EOF'
 echo ' T sgemm_'
 EOF
-stub cargo <<'EOF'
-echo "cargo $*" >>"$CALLS"
-crate=$CARGO_HOME/registry/src/stub/mlx-sys-0.7.0/src/mlx-c/mlx/c
-mkdir -p "$crate/private" && echo tampered | tee "$crate/a.cpp" "$crate/a.h" "$crate/private/a.h"
-EOF
-stub git <<'EOF'
-echo "git $*" >>"$CALLS"
-case $1 in
-init) mkdir "$3" ;;
-fetch) [ -z "${STUB_OFFLINE:-}" ] ;;
-archive) cd "$MLXC" && tar -cf - mlx/c ;;
-esac
-EOF
-
-# A miniature mlx-c, and a miniature clone.
-export MLXC="$work/mlx-c"
-mkdir -p "$MLXC/mlx/c/private" "$work/clone"
-echo 'set(MLX_C_VERSION 0.7.0)' >"$MLXC/CMakeLists.txt"
-for file in a.cpp b.cpp a.h private/a.h; do echo "// $file" >"$MLXC/mlx/c/$file"; done
-cp -R "$scripts" "$work/clone/scripts"
-
-export CALLS="$work/calls" HOME="$work"
-export PATH="$work/bin:$work/base"
-
-# fresh starts a test: an empty cache with a difficult name, no calls so far.
-fresh() {
-	test=$1
-	chmod -R u+w "$work"/cache* 2>/dev/null
-	rm -rf "$work"/cache* "$work/clone/.deps"
-	export DELTATAPE_CACHE="$work/cache 100%s"
-	: >"$CALLS"
-}
 
 setup() { sh "$work/clone/scripts/setup.sh" "$@" >"$work/out" 2>&1; }
-
-check() { # WHAT COMMAND...
-	what=$1
-	shift
-	if "$@"; then return; fi
-	failures=$((failures + 1))
-	echo "FAIL: $test: $what" >&2
-	sed 's/^/    /' "$work/out" >&2
-}
-
 fails() { ! setup "$@"; }
-says() { grep -qF -- "$1" "$work/out"; }
-calls() { [ "$(grep -Ec "^$1" "$CALLS")" -eq "$2" ]; }
-no_temp() { ! ls -d "$DELTATAPE_CACHE"/deltatape-tmp.* >/dev/null 2>&1; }
 whole() { [ -f "$1/build-info" ] && [ -e "$1/lib/libmlxc.so" ] && [ -e "$1/include/mlx/c/a.h" ]; }
-not() { ! "$@"; }
-same() { [ "$1" = "$2" ] || { echo "    $1 is not $2" >&2 && return 1; }; }
-wait_for() { # CALL: until a background set-up has come that far
-	tries=100
-	until grep -q "^$1" "$CALLS" || [ $tries = 0 ]; do sleep 0.1 && tries=$((tries - 1)); done
-}
 
 fresh 'first and second run'
 check succeeds setup
@@ -159,8 +69,8 @@ done
 check 'left no work folder' no_temp
 : >"$CALLS"
 start=$(date +%s)
-for _ in 1 2 3 4 5; do STUB_OFFLINE=1 check 'succeeds again' setup; done
-check 'is quick when done' [ $(($(date +%s) - start)) -lt 5 ]
+for _ in 1 2 3 4 5; do check 'succeeds again' with STUB_OFFLINE=1 setup; done
+check 'is quick when done' [ $(($(date +%s) - start)) -lt 15 ]
 check 'calls no tool when done' [ ! -s "$CALLS" ]
 rm "$install/build-info"
 check 'repairs a broken install' setup
@@ -213,7 +123,7 @@ done
 for tool in python3 c++ nm git cargo; do mv "$work/bin/.$tool" "$work/bin/$tool"; done
 
 fresh 'no network'
-check 'fails' eval 'STUB_OFFLINE=1 fails'
+check 'fails' with STUB_OFFLINE=1 fails
 check 'shows what pip says' says 'pip: no network'
 check 'says what to do' says 'run this again'
 check 'left no work folder' no_temp
@@ -233,18 +143,18 @@ for wheel in mlx_cpu-0.32.2-py3-none-manylinux_2_35_x86_64 scipy_openblas32-0.3.
 	echo tampered >"$work/cache-wheels/$wheel.whl"
 done
 mv "$work/bin/python3" "$work/bin/.python3"
-check 'fails' eval 'PATH=$work/bin:$real_path PIP_NO_INDEX=1 PIP_FIND_LINKS=file://$work/cache-wheels fails'
+check 'fails' with PATH="$work/bin:$real_path" PIP_NO_INDEX=1 PIP_FIND_LINKS="file://$work/cache-wheels" fails
 check 'pip refuses them' says 'DO NOT MATCH THE HASHES'
 check 'no install' not test -e "$work/clone/.deps"
 mv "$work/bin/.python3" "$work/bin/python3"
 
 fresh 'full disk'
-check fails eval 'STUB_FREE=1024 fails'
+check fails with STUB_FREE=1024 fails
 check 'says how much is needed' says '300 MB needed in '
 check 'left no work folder' no_temp
 
 fresh 'libmlxc does not load'
-check fails eval 'STUB_LOAD="echo no such symbol; exit 1" fails'
+check fails with STUB_LOAD="echo no such symbol; exit 1" fails
 check 'says why' says 'no such symbol'
 check 'no install' not test -e "$work/clone/.deps"
 
@@ -262,17 +172,17 @@ check 'says why' says "doesn't hold the sources of mlx-c 0.7.0"
 unset DELTATAPE_MLXC_SRC
 
 fresh 'backends'
-check 'refuses an unknown one' eval 'MLX_BACKEND=metal fails'
+check 'refuses an unknown one' with MLX_BACKEND=metal fails
 check 'names the known ones' says 'cpu, cuda12 and cuda13'
-check 'takes CUDA without a driver' eval 'MLX_BACKEND=cuda13 STUB_LOAD="echo libcuda.so.1: not found; exit 1" setup'
+check 'takes CUDA without a driver' with MLX_BACKEND=cuda13 STUB_LOAD="echo libcuda.so.1: not found; exit 1" setup
 check 'asks for its wheels' grep -q 'requirements/cuda13.txt' "$CALLS"
 check 'keeps it' setup
 check 'says so' says '(cuda13) ready'
-check 'goes back' eval 'MLX_BACKEND=cpu setup'
+check 'goes back' with MLX_BACKEND=cpu setup
 check 'says so' says '(cpu) ready'
 
 fresh 'bad places'
-check 'refuses a cache that is no folder' eval 'DELTATAPE_CACHE=$CALLS/cache fails'
+check 'refuses a cache that is no folder' with DELTATAPE_CACHE="$CALLS/cache" fails
 check 'names it' says "can't write to $CALLS/cache"
 mkdir "$work/clone/.deps"
 check 'goes round a folder named .deps' setup
@@ -281,9 +191,9 @@ check 'honours DELTATAPE_MLX' same "$(DELTATAPE_MLX=/opt/mlx sh "$work/clone/scr
 
 fresh 'systems without MLX'
 for system in 'Darwin x86_64' 'Linux riscv64' 'FreeBSD amd64'; do
-	check "refuses $system" eval 'STUB_UNAME=$system fails'
+	check "refuses $system" with STUB_UNAME="$system" fails
 done
-check 'refuses an old glibc' eval 'STUB_LIBC="glibc 2.31" fails'
+check 'refuses an old glibc' with STUB_LIBC="glibc 2.31" fails
 check 'says why' says 'glibc 2.35 or later'
 
 fresh macOS
@@ -291,8 +201,17 @@ export STUB_UNAME='Darwin arm64'
 rm -f "$work/base/flock"
 check succeeds setup
 check 'asks for the wheel of its version' grep -q 'platform macosx_15_0_arm64 .*requirements/metal.txt' "$CALLS"
+check 'keeps the GPU code beside MLX' test -e "$work/clone/.deps/mlx/lib/mlx.metallib"
 check 'links relative to the library' grep -q -- '-rpath,@loader_path/../mlx/lib .*libmlxc.dylib' "$CALLS"
 check 'the cache link leads to it' grep -qx backend=metal "$DELTATAPE_CACHE/mlx-0.32.2-mlxc-0.7.0-darwin-arm64/build-info"
+
+fresh 'a Mac without developer tools'
+for tool in python3 c++ git cargo; do mv "$work/bin/$tool" "$work/bin/.$tool"; done
+check 'fails' with PATH="$PATH:/usr/bin" STUB_NO_XCODE=1 fails # what is in /usr/bin then is hollow
+for tool in 'python3, ' 'a C++ compiler (c++), ' 'git (or cargo)' 'install with: xcode-select --install'; do
+	check "names $tool" says "$tool"
+done
+for tool in python3 c++ git cargo; do mv "$work/bin/.$tool" "$work/bin/$tool"; done
 
 fresh Homebrew
 for formula in mlx-c/0.7.0_1 mlx/0.32.2; do
@@ -312,8 +231,4 @@ check 'refuses another pair' fails
 check 'says which' says 'Homebrew has mlx 0.33.0'
 mv "$work/bin/.c++" "$work/bin/c++"
 
-if [ $failures -gt 0 ]; then
-	echo "set-up: $failures checks failed" >&2
-	exit 1
-fi
-echo 'set-up: ok'
+finish set-up

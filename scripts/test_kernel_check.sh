@@ -1,0 +1,107 @@
+#!/bin/sh
+# Tests kernel_check.sh with kernels that are wrong on purpose. The compiler is
+# the real one, from the cache.
+set -u
+scripts=$(cd "$(dirname "$0")" && pwd -P)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+failures=0
+
+# kernel writes a body on the macro layer; its text comes from standard input.
+kernel() {
+	{
+		printf '#include <metal_simdgroup_matrix>\n#include "metal.h"\n#include "tile.h"\n'
+		cat
+	} >"$work/$1.metal"
+}
+
+fail() {
+	failures=$((failures + 1))
+	echo "FAIL: $*" >&2
+	sed 's/^/    /' "$work/out" >&2
+}
+
+right() { # NAME
+	kernel "$1"
+	sh "$scripts/kernel_check.sh" "$work/$1.metal" >"$work/out" 2>&1 || fail "$1 is refused"
+}
+
+wrong() { # NAME, and what the compiler has to say
+	kernel "$1"
+	if sh "$scripts/kernel_check.sh" "$work/$1.metal" >"$work/out" 2>&1; then fail "$1 is accepted"; fi
+	grep -q "$2" "$work/out" || fail "$1: nothing about $2"
+}
+
+right 'every pointer in its place' <<'EOF'
+GD_FN float sum(GD_GLOBAL(const float) x, GD_SHARED(float) s, GD_REF(Mat) m) {
+  s[0] = x[1] + m.e[0];
+  GD_BARRIER();
+  return s[0] + GD_SHUFFLE_XOR(x[0], 1);
+}
+GD_FN float call(GD_GLOBAL(float) x, GD_SHARED(float) s, Thread me) {
+  Mat m = left_rows(x + 8, 8, 16, me);
+  mma(m, left_rows(s, 8, 16, me), right_columns(x, 8, 8, me));
+  x[0] = s[1];
+  return sum(x, s + 4, m);
+}
+EOF
+space='address[ _]space\|candidate function not viable'
+wrong 'a global pointer for a shared one' "$space" <<'EOF'
+GD_FN float first(GD_SHARED(const float) s) { return s[0]; }
+GD_FN float call(GD_GLOBAL(const float) x) { return first(x); }
+EOF
+wrong 'a shared pointer for a global one' "$space" <<'EOF'
+GD_FN float first(GD_GLOBAL(const float) x) { return x[0]; }
+GD_FN float call(GD_SHARED(const float) s) { return first(s); }
+EOF
+wrong 'an array of a thread for a shared one' "$space" <<'EOF'
+GD_FN float first(GD_SHARED(const float) s) { return s[0]; }
+GD_FN float call() { float x[2] = {1, 2}; return first(x); }
+EOF
+wrong 'a shared element for a variable of a thread' "$space\|cannot bind" <<'EOF'
+GD_FN void set(GD_REF(float) x) { x = 1; }
+GD_FN void call(GD_SHARED(float) s) { set(s[0]); }
+EOF
+wrong 'a global pointer kept without its space' "$space" <<'EOF'
+GD_FN float call(GD_GLOBAL(const float) x) { const float* p = x; return p[0]; }
+EOF
+wrong 'a short input, which MLX passes as constant' "$space" <<'EOF'
+GD_FN float first(GD_GLOBAL(const float) x) { return x[0]; }
+GD_FN float call(const constant float* x) { return first(x); }
+EOF
+wrong 'a choice between two spaces' 'incompatible\|address space' <<'EOF'
+GD_FN float call(GD_GLOBAL(const float) x, GD_SHARED(const float) s, bool shared) { return (shared ? s : x)[0]; }
+EOF
+wrong 'a pointer without a space' 'without an address space' <<'EOF'
+GD_FN float call() { float x[2] = {1, 2}; const float* p = x; return p[0]; }
+EOF
+wrong 'a reference without a space' 'without an address space' <<'EOF'
+GD_FN void set(Mat& m) { m.e[0] = 1; }
+EOF
+wrong 'a cast between spaces' "$space" <<'EOF'
+GD_FN float call(GD_GLOBAL(const float) x) { return static_cast<GD_SHARED(const float)>(x)[0]; }
+EOF
+wrong 'a pointer in a template' "$space" <<'EOF'
+GD_FN float first(GD_SHARED(const float) s) { return s[0]; }
+template <typename P>
+GD_FN float through(P p) { return first(p); }
+GD_FN float call(GD_GLOBAL(const float) x) { return through(x); }
+EOF
+wrong 'double, which Metal has not' poisoned <<'EOF'
+GD_FN float call(float x) { return float(double(x) * 2); }
+EOF
+wrong 'a remainder' "a '%' in the source" <<'EOF'
+GD_FN int call(int x) { return x % 8; }
+EOF
+wrong 'C++17' 'C++17' <<'EOF'
+template <typename X>
+GD_FN X call(X x) { if constexpr (sizeof(X) == 4) return x; return -x; }
+EOF
+
+if sh "$scripts/kernel_check.sh" --no-such >"$work/out" 2>&1; then fail 'unknown flags are taken'; fi
+if [ $failures -gt 0 ]; then
+	echo "check of the kernels: $failures checks failed" >&2
+	exit 1
+fi
+echo 'check of the kernels: ok'
