@@ -17,7 +17,7 @@ func Sigmoid(x *autograd.Var) *autograd.Var {
 // Tanh returns the hyperbolic tangent.
 func Tanh(x *autograd.Var) *autograd.Var {
 	return unary("Tanh", tensor.Tanh, x, with(readY, func(g, y *tensor.Tensor) *tensor.Tensor {
-		return tensor.Mul(g, oneMinus(tensor.Square(y)))
+		return tensor.Sub(g, tensor.Mul(g, tensor.Square(y)))
 	}))
 }
 
@@ -33,6 +33,39 @@ func ReLU(x *autograd.Var) *autograd.Var {
 func Softplus(x *autograd.Var) *autograd.Var {
 	return unary("Softplus", tensor.Softplus, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
 		return tensor.Mul(g, tensor.Sigmoid(x))
+	}))
+}
+
+// LogSigmoid returns log(sigmoid(x)) without underflow.
+func LogSigmoid(x *autograd.Var) *autograd.Var {
+	logSigmoid := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Neg(tensor.Softplus(tensor.Neg(x))) }
+	return unary("LogSigmoid", logSigmoid, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(g, tensor.Sigmoid(tensor.Neg(x)))
+	}))
+}
+
+// LeakyReLU returns max(x, 0) + slope·min(x, 0); its gradient at 0 is the mean of
+// 1 and slope.
+func LeakyReLU(x *autograd.Var, slope float64) *autograd.Var {
+	leaky := func(x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Where(tensor.Less(x, tensor.Like(x, 0)), tensor.MulScalar(x, slope), x)
+	}
+	return unary("LeakyReLU", leaky, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		sign := tensor.Sign(x) // 1 where x > 0, slope below
+		return tensor.Mul(g, tensor.AddScalar(tensor.MulScalar(sign, (1-slope)/2), (1+slope)/2))
+	}))
+}
+
+// ELU returns x where x > 0 and alpha·(e^x − 1) elsewhere. Its gradient at 0 is
+// alpha. ELU(x, 1) + 1 is a feature map of linear attention.
+func ELU(x *autograd.Var, alpha float64) *autograd.Var {
+	elu := func(x *tensor.Tensor) *tensor.Tensor {
+		below := tensor.MulScalar(tensor.Expm1(tensor.Minimum(x, tensor.Like(x, 0))), alpha)
+		return tensor.Where(tensor.Greater(x, tensor.Like(x, 0)), x, below)
+	}
+	return unary("ELU", elu, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		below := tensor.MulScalar(tensor.Exp(tensor.Minimum(x, tensor.Like(x, 0))), alpha)
+		return tensor.Where(tensor.Greater(x, tensor.Like(x, 0)), g, tensor.Mul(g, below))
 	}))
 }
 
@@ -84,4 +117,36 @@ func (gelu) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Te
 	gauss := tensor.Exp(tensor.MulScalar(tensor.Square(x), -0.5))
 	density := tensor.MulScalar(gauss, 1/math.Sqrt(2*math.Pi))
 	return []*tensor.Tensor{tensor.Mul(grad[0], tensor.Add(phi, tensor.Mul(x, density)))}
+}
+
+// GELUApprox returns x·(1 + tanh(√(2/π)·(x + 0.044715x³)))/2, which is GELU to
+// 5e-4.
+func GELUApprox(x *autograd.Var) *autograd.Var {
+	notNil("GELUApprox", x)
+	return apply("GELUApprox", geluApprox{}, x)[0]
+}
+
+// geluApprox keeps x and t, the hyperbolic tangent. With u its argument the slope
+// is (1 + t + x·(1 − t²)·u′)/2.
+type geluApprox struct{}
+
+const geluCubic = 0.044715
+
+func (geluApprox) String() string { return "ops.GELUApprox" }
+
+func (geluApprox) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	x := in[0]
+	cubic := tensor.AddScalar(tensor.MulScalar(tensor.Square(x), geluCubic), 1)
+	t := tensor.Tanh(tensor.MulScalar(tensor.Mul(x, cubic), math.Sqrt(2/math.Pi)))
+	ctx.Save(x, t)
+	return []*tensor.Tensor{tensor.Mul(x, tensor.MulScalar(tensor.AddScalar(t, 1), 0.5))}
+}
+
+func (geluApprox) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	x, t := ctx.Saved(0), ctx.Saved(1)
+	inner := tensor.AddScalar(tensor.MulScalar(tensor.Square(x), 3*geluCubic), 1)
+	inner = tensor.MulScalar(inner, math.Sqrt(2/math.Pi))
+	rise := tensor.Mul(tensor.Mul(x, inner), oneMinus(tensor.Square(t)))
+	slope := tensor.MulScalar(tensor.Add(tensor.AddScalar(t, 1), rise), 0.5)
+	return []*tensor.Tensor{tensor.Mul(grad[0], slope)}
 }

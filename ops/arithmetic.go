@@ -68,6 +68,20 @@ func towardsGreater(g, a, b *tensor.Tensor) *tensor.Tensor {
 	return tensor.Where(tensor.Greater(a, b), g, tied)
 }
 
+// LogAddExp returns log(e^a + e^b) without overflow. Where a and b are equal, and
+// infinite ones too, each has half of the gradient.
+func LogAddExp(a, b *autograd.Var) *autograd.Var {
+	return binary("LogAddExp", tensor.LogAddExp, a, b,
+		withTwo(readA|readB, func(g, a, b *tensor.Tensor) *tensor.Tensor { return tensor.Mul(g, softGreater(a, b)) }),
+		withTwo(readA|readB, func(g, a, b *tensor.Tensor) *tensor.Tensor { return tensor.Mul(g, softGreater(b, a)) }))
+}
+
+// softGreater returns e^a/(e^a + e^b).
+func softGreater(a, b *tensor.Tensor) *tensor.Tensor {
+	difference := tensor.Sub(a, b)
+	return tensor.Sigmoid(tensor.Where(tensor.Equal(a, b), tensor.Like(difference, 0), difference))
+}
+
 // AddScalar returns x + s in x's dtype.
 func AddScalar(x *autograd.Var, s float64) *autograd.Var {
 	return unary("AddScalar", func(x *tensor.Tensor) *tensor.Tensor { return tensor.AddScalar(x, s) }, x, linear(same))

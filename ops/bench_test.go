@@ -26,6 +26,16 @@ func BenchmarkPass(b *testing.B) {
 		{"GatedRMSNorm", f3(func(x, g, w *autograd.Var) *autograd.Var { return GatedRMSNorm(x, g, w, 1e-6) }), list(x, y, w)},
 		{"L2Norm", f1(func(x *autograd.Var) *autograd.Var { return L2Norm(x, 1e-6) }), list(x)},
 		{"ShortConv", f2(ShortConv), list(x, filters)},
+		{"LayerNorm", f2(func(x, w *autograd.Var) *autograd.Var { return LayerNorm(x, w, w, 1e-6) }), list(x, w)},
+		{"RoPE", f1(func(x *autograd.Var) *autograd.Var { return RoPE(x, RoPEOptions{}) }), list(x)},
+		{"Dropout", f1(func(x *autograd.Var) *autograd.Var { return Dropout(x, tensor.Key(9), 0.1) }), list(x)},
+		{"CumProd", f1(func(x *autograd.Var) *autograd.Var { return CumProd(x, 1, false, false) }), list(x)},
+		{"Conv1D", f2(func(x, w *autograd.Var) *autograd.Var { return Conv1D(x, w, Conv1DOptions{Padding: 1}) }), list(x, key(10, 256, 3, 256))},
+		{"Attention", f1(func(x *autograd.Var) *autograd.Var {
+			x = MoveAxis(Reshape(x, 16, 256, 4, 64), 2, 1)
+			return ScaledDotProductAttention(x, x, x, AttentionOptions{Causal: true})
+		}), list(x)},
+		{"Einsum", einsumOf("btd,de->bte"), list(x, key(11, 256, 256))},
 		{"Embedding", f1(func(w *autograd.Var) *autograd.Var { return Embedding(w, ids) }), list(key(6, 256, 256))},
 		{"CrossEntropy", f1(func(x *autograd.Var) *autograd.Var { return CrossEntropy(x, ids) }), list(x)},
 		{"MatMul", f2(MatMul), list(x, key(7, 256, 256))},

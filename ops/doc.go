@@ -7,15 +7,41 @@
 //
 //	h := ops.SiLU(ops.Add(ops.MatMul(x, w), b))
 //
-// On top of these there are the operations that language models are made of,
-// with handwritten gradients: norms (RMSNorm, GatedRMSNorm, L2Norm), ShortConv,
-// Embedding, CrossEntropy. Operands broadcast and promote types as in package
-// tensor; a gradient has the shape and dtype of its operand. Conditions,
-// indices and labels have no gradient and are plain tensors.
+// On top of these there are the operations that language models are made of.
+// By family, in files of the same names:
+//
+//	arithmetic  Add Sub Mul Div Pow Maximum Minimum LogAddExp Clip Where AddScalar MulScalar
+//	unary       Neg Abs Exp Expm1 Log Log1p Log2 Log10 Sqrt Rsqrt Square Reciprocal Erf
+//	            Sin Cos Tan ArcSin ArcCos ArcTan Sinh Cosh
+//	activation  Sigmoid Tanh ReLU LeakyReLU ELU SiLU GELU GELUApprox Softplus LogSigmoid
+//	softmax     Softmax LogSoftmax
+//	matmul      MatMul AddMM
+//	einsum      Einsum Outer VecDot
+//	reduce      Sum Mean Var Std Norm Max Min Prod LogSumExp
+//	scan        CumSum CumProd
+//	sort        Sort TopK
+//	norm        RMSNorm RMSNormZeroCentered GatedRMSNorm LayerNorm L2Norm
+//	conv        Conv1D, and ShortConv for causal filters of single channels
+//	attention   ScaledDotProductAttention
+//	rope        RoPE
+//	dropout     Dropout
+//	loss        CrossEntropy CrossEntropyWith
+//	index       Take TakeAlong Embedding ScatterAdd ScatterAddAlong
+//	shape       Reshape Flatten ExpandDims Squeeze Transpose SwapAxes MoveAxis BroadcastTo
+//	            Repeat Tile Flip Roll Tril Triu AsType Detach
+//	slice       Slice SliceAxis SliceUpdate Pad PadEdge
+//	join        Concat Stack SplitAt SplitEqual Unstack
+//
+// The gated delta rule is in package gateddelta. Operands broadcast and promote
+// types as in package tensor; a gradient has the shape and dtype of its operand.
+// Conditions, indices, masks, keys and labels have no gradient and are plain
+// tensors, and so is what is computed without one: comparisons, rounding,
+// tensor.ArgMax, tensor.OneHot.
 //
 // What is summed over many elements is summed in float32 or better, also for
-// operands in half precision: softmax, norms, losses, convolutions, and the
-// gradients of indexing.
+// operands in half precision: softmax, norms, losses, convolutions, attention,
+// and the gradients of indexing. In float64 every operation and its gradient are
+// accurate to double precision.
 //
 // # Gradients
 //
@@ -25,9 +51,22 @@
 // more to keep are an autograd.Function each, like those that users write.
 //
 // Where a function has no derivative the gradient is that of a central
-// difference if nothing else is said: 0 for Abs at 0, an even share for each of
-// the elements that tie in a maximum. Gradients are of first order: they can't
-// be differentiated again.
+// difference if nothing else is said:
+//
+//	Abs, ReLU at 0                      0
+//	LeakyReLU at 0; ELU at 0            the mean of both slopes; alpha
+//	Maximum, Minimum, LogAddExp, ties   half for each
+//	Max, Min, ties                      an even share for each
+//	Sort, TopK, ties                    that of the element that was taken
+//	Clip at its ends                    passes
+//	Norm of zeros, Std of equals        0
+//	Sqrt, Log at 0                      +Inf
+//	Rsqrt at 0                          −Inf
+//	Prod, CumProd with zeros            exact
+//	LogSumExp of −Inf alone             0
+//	Softmax, attention, masked          0 for what is masked
+//
+// Gradients are of first order: they can't be differentiated again.
 //
 // # Lifetime
 //
@@ -37,5 +76,6 @@
 // # Errors
 //
 // Misuse of shapes, dtypes and axes panics with *tensor.Error, which names the
-// operation: "ops.MatMul: inner dimensions differ: [2 3] x [4 2]".
+// operation: "ops.MatMul: inner dimensions differ: [2 3] x [4 2]". Axes of length
+// 0 are fine wherever the result is defined.
 package ops

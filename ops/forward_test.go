@@ -46,6 +46,33 @@ func TestForward(t *testing.T) {
 			each(func(row []float64, i int) float64 { return row[i] * sigmoid(row[i]) })},
 		{"GELU", func(v ...*autograd.Var) *autograd.Var { return GELU(v[0]) }, list(x),
 			each(func(row []float64, i int) float64 { return row[i] * (1 + math.Erf(row[i]/math.Sqrt2)) / 2 })},
+		{"GELUApprox", func(v ...*autograd.Var) *autograd.Var { return GELUApprox(v[0]) }, list(x),
+			each(func(row []float64, i int) float64 {
+				return row[i] * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(row[i]+0.044715*row[i]*row[i]*row[i]))) / 2
+			})},
+		{"LogSigmoid", func(v ...*autograd.Var) *autograd.Var { return LogSigmoid(v[0]) }, list(x),
+			each(func(row []float64, i int) float64 { return math.Log(sigmoid(row[i])) })},
+		{"ELU", func(v ...*autograd.Var) *autograd.Var { return ELU(v[0], 1.5) }, list(x),
+			each(func(row []float64, i int) float64 { return max(row[i], 0) + 1.5*math.Expm1(min(row[i], 0)) })},
+		{"LeakyReLU", func(v ...*autograd.Var) *autograd.Var { return LeakyReLU(v[0], 0.1) }, list(x),
+			each(func(row []float64, i int) float64 { return max(row[i], 0) + 0.1*min(row[i], 0) })},
+		{"LayerNorm", func(v ...*autograd.Var) *autograd.Var { return LayerNorm(v[0], v[1], v[1], eps) }, list(x, weight),
+			each(func(row []float64, i int) float64 {
+				mean := sum(row, func(v float64) float64 { return v }) / c
+				variance := sum(row, func(v float64) float64 { return square(v - mean) }) / c
+				return (row[i]-mean)/math.Sqrt(variance+eps)*ws[i] + ws[i]
+			})},
+		{"PadEdge", func(v ...*autograd.Var) *autograd.Var {
+			return SliceAxis(PadEdge(SliceAxis(v[0], 1, 2, 3), [][2]int{{0, 0}, {2, 4}, {0, 0}}), 1, 1, 1+steps)
+		}, list(x), func() []float64 {
+			out := make([]float64, 0, len(xs))
+			for n := range b {
+				for range steps {
+					out = append(out, xs[(n*steps+2)*c:][:c]...)
+				}
+			}
+			return out
+		}()},
 		{"LogSoftmax", func(v ...*autograd.Var) *autograd.Var { return LogSoftmax(v[0], -1) }, list(x),
 			each(func(row []float64, i int) float64 { return row[i] - math.Log(sum(row, math.Exp)) })},
 		{"RMSNorm", func(v ...*autograd.Var) *autograd.Var { return RMSNorm(v[0], v[1], eps) }, list(x, weight),
@@ -184,7 +211,7 @@ func TestCrossEntropyRange(t *testing.T) {
 // constants that it makes included.
 func TestHandles(t *testing.T) {
 	x, ids := tensor.Normal(tensor.Key(1), 3, 4), tensor.FromSlice([]int32{1, 0, 3})
-	along := tensor.Reshape(ids, 3, 1)
+	along, key, mask := tensor.Reshape(ids, 3, 1), tensor.Key(1), tensor.Ones(tensor.Bool, 3, 3)
 	for _, c := range []struct {
 		name string
 		f    func(x *autograd.Var) *autograd.Var
@@ -195,6 +222,19 @@ func TestHandles(t *testing.T) {
 		{"Pow", func(x *autograd.Var) *autograd.Var { return Pow(x, x) }},
 		{"ShortConv", func(x *autograd.Var) *autograd.Var { return ShortConv(ExpandDims(x, 0), Reshape(x, 4, 3)) }},
 		{"RMSNorm", func(x *autograd.Var) *autograd.Var { return RMSNorm(x, nil, 1e-6) }},
+		{"RoPE", func(x *autograd.Var) *autograd.Var { return RoPE(x, RoPEOptions{}) }},
+		{"Dropout", func(x *autograd.Var) *autograd.Var { return Dropout(x, key, 0.5) }},
+		{"Einsum", func(x *autograd.Var) *autograd.Var { return Einsum("ii,ij->j", SliceAxis(x, 1, 0, 3), x) }},
+		{"CumProd", func(x *autograd.Var) *autograd.Var { return CumProd(x, 0, true, true) }},
+		{"TopK", func(x *autograd.Var) *autograd.Var { y, _ := TopK(x, 2, 0); return y }},
+		{"Var", func(x *autograd.Var) *autograd.Var { return Var(x, false, 1) }},
+		{"Conv1D", func(x *autograd.Var) *autograd.Var {
+			return Conv1D(ExpandDims(x, 0), ExpandDims(x, 0), Conv1DOptions{Padding: 1})
+		}},
+		{"ScaledDotProductAttention", func(x *autograd.Var) *autograd.Var {
+			x = ExpandDims(x, 0, 1)
+			return ScaledDotProductAttention(x, x, x, AttentionOptions{Causal: true, Mask: mask})
+		}},
 	} {
 		before := tensor.Live()
 		tape := autograd.NewTape()

@@ -59,39 +59,32 @@ func TakeAlong(x *autograd.Var, indices *tensor.Tensor, axis int) *autograd.Var 
 	return binary("TakeAlong", pick, x, constant("TakeAlong", indices, x),
 		withAndShape(readB, func(g, indices *tensor.Tensor, shape []int) *tensor.Tensor {
 			g = widen(g)
-			if g.Size() == 0 {
-				return zeros(g, shape)
-			}
-			places := tensor.BroadcastTo(flatIndices(indices, shape, axis), g.Shape()...)
-			flat := tensor.ScatterAdd(zeros(g, []int{product(shape)}), tensor.Flatten(places), tensor.Flatten(g), 0)
-			return tensor.Reshape(flat, shape...)
+			whole := g.Shape() // x's, where that broadcasts to the indices
+			whole[(axis+len(whole))%len(whole)] = shape[(axis+len(shape))%len(shape)]
+			return tensor.ScatterAddAlong(zeros(g, whole), indices, g, axis)
 		}), none)
 }
 
-// flatIndices returns the positions in row-major order of what TakeAlong picks
-// from a tensor of the given shape, which is not empty.
-func flatIndices(indices *tensor.Tensor, shape []int, axis int) *tensor.Tensor {
-	strides := make([]int, len(shape))
-	n := 1
-	for i := len(shape) - 1; i >= 0; i-- {
-		strides[i] = n
-		n *= shape[i]
+// ScatterAdd returns x with updates added at indices along an axis; an index may
+// come more than once. updates has x.shape with that axis replaced by
+// indices.shape. Indices must be integers in [0, x.Dim(axis)).
+func ScatterAdd(x *autograd.Var, indices *tensor.Tensor, updates *autograd.Var, axis int) *autograd.Var {
+	add := func(x, updates, indices *tensor.Tensor) *tensor.Tensor {
+		return tensor.ScatterAdd(x, indices, updates, axis)
 	}
-	axis = (axis + len(shape)) % len(shape)
-	flat := tensor.MulScalar(tensor.AsType(indices, tensor.Int32), float64(strides[axis]))
-	for i, d := range shape {
-		if i == axis || d == 1 {
-			continue
-		}
-		steps := tensor.Arange(0, float64(d*strides[i]), float64(strides[i]), tensor.Int32)
-		along := make([]int, len(shape)-i) // [d, 1, 1, ...]
-		for j := range along {
-			along[j] = 1
-		}
-		along[0] = d
-		column := tensor.Reshape(steps, along...)
-		flat = tensor.Add(flat, column)
-		tensor.Free(steps, column)
+	return ternary("ScatterAdd", add, x, updates, constant("ScatterAdd", indices, x), linear(same),
+		with(readC, func(g, indices *tensor.Tensor) *tensor.Tensor { return tensor.Take(g, indices, axis) }), none)
+}
+
+// ScatterAddAlong is the counterpart of TakeAlong: it returns x with updates
+// added at x[..., indices[...], ...] along an axis. indices has x's number of
+// axes and gives one index for each update; outside the axis it broadcasts to x,
+// and updates broadcasts to both. An index may come more than once. Indices must
+// be integers in [0, x.Dim(axis)).
+func ScatterAddAlong(x *autograd.Var, indices *tensor.Tensor, updates *autograd.Var, axis int) *autograd.Var {
+	add := func(x, updates, indices *tensor.Tensor) *tensor.Tensor {
+		return tensor.ScatterAddAlong(x, indices, updates, axis)
 	}
-	return flat
+	return ternary("ScatterAddAlong", add, x, updates, constant("ScatterAddAlong", indices, x), linear(same),
+		with(readC, func(g, indices *tensor.Tensor) *tensor.Tensor { return tensor.TakeAlong(g, indices, axis) }), none)
 }

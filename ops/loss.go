@@ -134,11 +134,10 @@ func (f crossEntropy) check(logits, labels *tensor.Tensor) {
 	case f.Reduction < ReduceMean || f.Reduction > ReduceNone:
 		bad("unknown reduction %d", f.Reduction)
 	}
-	// Where the host knows the range of the labels, picking tells whether some
-	// are outside; if so it may be IgnoreLabel only.
+	// Where the host knows the range of the labels, those outside may be
+	// IgnoreLabel only.
 	classes := logits.Dim(-1)
-	outside := tensor.Try(func() { tensor.Take(zeros(logits, []int{classes}), labels, 0) })
-	if outside == nil {
+	if low, high, known := labels.Bounds(); !known || low >= 0 && high < int64(classes) {
 		return
 	}
 	list, err := tensor.Data[int64](tensor.AsType(labels, tensor.Int64))

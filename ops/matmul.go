@@ -16,8 +16,50 @@ func MatMul(a, b *autograd.Var) *autograd.Var {
 		return Squeeze(MatMul(a, ExpandDims(b, 1)), -1)
 	case a.NDim() == 1:
 		return Squeeze(MatMul(ExpandDims(a, 0), b), -2)
+	case a.NDim() > 2 && b.NDim() == 2:
+		return apply("MatMul", sharedMatrix{a.Shape(), a.Dtype(), b.Dtype()}, a, b)[0]
 	}
 	return binary("MatMul", tensor.MatMul, a, b, with(readB, matMulLeft), with(readA, matMulRight(b.NDim())))
+}
+
+// sharedMatrix is a x b with one matrix b for all leading axes of a. Forwards
+// and backwards there are single products, of the rows of a and of the gradient.
+type sharedMatrix struct {
+	shape         []int // of a
+	dtype, bDtype tensor.Dtype
+}
+
+func (sharedMatrix) String() string { return "ops.MatMul" }
+
+func (f sharedMatrix) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	a, b := in[0], in[1]
+	if a.Dim(-1) != b.Dim(0) {
+		return []*tensor.Tensor{tensor.MatMul(a, b)} // refuses them by their own shapes
+	}
+	rows := matrix(a)
+	saved := [2]*tensor.Tensor{}
+	if ctx.Needs(1) {
+		saved[0] = rows
+	}
+	if ctx.Needs(0) {
+		saved[1] = b
+	}
+	ctx.Save(saved[:]...)
+	y := tensor.MatMul(rows, b)
+	return []*tensor.Tensor{tensor.Reshape(y, append(f.shape[:len(f.shape)-1:len(f.shape)-1], b.Dim(1))...)}
+}
+
+func (f sharedMatrix) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	rows, b, g := ctx.Saved(0), ctx.Saved(1), matrix(grad[0])
+	out := make([]*tensor.Tensor, 2)
+	if ctx.Needs(0) {
+		da := tensor.MatMul(g, tensor.Transpose(b))
+		out[0] = narrow(tensor.Reshape(da, f.shape...), f.dtype)
+	}
+	if ctx.Needs(1) {
+		out[1] = narrow(tensor.MatMul(tensor.Transpose(rows), g), f.bDtype)
+	}
+	return out
 }
 
 // AddMM returns alpha·(a x b) + beta·c for operands a and b of two axes or

@@ -57,7 +57,7 @@ func (n rmsNorm) String() string { return "ops." + n.name }
 
 func (n rmsNorm) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
 	weight := in[1]
-	checkNorm(n.name, in[0], weight, n.eps)
+	checkNorm(n.name, in[0], weight, "weight", n.eps)
 	x := widen(in[0])
 	r := tensor.Rsqrt(tensor.AddScalar(tensor.Mean(tensor.Square(x), true, -1), n.eps))
 	y := tensor.Mul(x, r)
@@ -86,8 +86,8 @@ func (n rmsNorm) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tens
 	return out
 }
 
-// checkNorm checks the operands of a norm; weight may be nil.
-func checkNorm(name string, x, weight *tensor.Tensor, eps float64) {
+// checkNorm checks the operands of a norm; weight may be nil. what is its name.
+func checkNorm(name string, x, weight *tensor.Tensor, what string, eps float64) {
 	bad := func(format string, args ...any) {
 		panic(tensor.NewError("ops."+name, []*tensor.Tensor{x, weight}, format, args...))
 	}
@@ -97,7 +97,7 @@ func checkNorm(name string, x, weight *tensor.Tensor, eps float64) {
 	case !x.Dtype().IsFloat():
 		bad("want a floating-point x, got %s", x.Dtype())
 	case weight != nil && (weight.NDim() != 1 || weight.Dim(0) != x.Dim(-1)):
-		bad("want a weight of shape [%d]", x.Dim(-1))
+		bad("want a %s of shape [%d]", what, x.Dim(-1))
 	case !(eps >= 0):
 		bad("want eps >= 0, got %v", eps)
 	}
@@ -116,7 +116,7 @@ type l2Norm struct{ eps float64 }
 func (l2Norm) String() string { return "ops.L2Norm" }
 
 func (n l2Norm) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
-	checkNorm("L2Norm", in[0], nil, n.eps)
+	checkNorm("L2Norm", in[0], nil, "", n.eps)
 	x := widen(in[0])
 	r := tensor.Rsqrt(tensor.AddScalar(tensor.Sum(tensor.Square(x), true, -1), n.eps))
 	y := fit(tensor.Mul(x, r), in[0])
@@ -130,4 +130,59 @@ func (l2Norm) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.
 	along := tensor.Sum(tensor.Mul(g, wide), true, -1)
 	dx := tensor.Mul(r, tensor.Sub(g, tensor.Mul(wide, along)))
 	return []*tensor.Tensor{fit(dx, y)}
+}
+
+// LayerNorm returns (x − mean)/√(var + eps) over the last axis, times weight [D]
+// and plus bias [D] if those are not nil. It computes in float32 or better; the
+// result has x's dtype. With eps > 0 a row of equal elements becomes zeros, and
+// its gradient is finite.
+func LayerNorm(x, weight, bias *autograd.Var, eps float64) *autograd.Var {
+	notNil("LayerNorm", x)
+	return apply("LayerNorm", layerNorm{eps}, x, weight, bias)[0]
+}
+
+// layerNorm keeps its operands, and of each row the mean and the factor
+// r = 1/√(var + eps).
+type layerNorm struct{ eps float64 }
+
+func (layerNorm) String() string { return "ops.LayerNorm" }
+
+func (n layerNorm) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	weight, bias := in[1], in[2]
+	checkNorm("LayerNorm", in[0], weight, "weight", n.eps)
+	checkNorm("LayerNorm", in[0], bias, "bias", n.eps)
+	x := widen(in[0])
+	mean := tensor.Mean(x, true, -1)
+	centered := tensor.Sub(x, mean)
+	r := tensor.Rsqrt(tensor.AddScalar(tensor.Mean(tensor.Square(centered), true, -1), n.eps))
+	y := tensor.Mul(centered, r)
+	if weight != nil {
+		y = tensor.Mul(y, weight)
+	}
+	if bias != nil {
+		y = tensor.Add(y, bias)
+	}
+	ctx.Save(in[0], weight, bias, mean, r)
+	return []*tensor.Tensor{fit(y, in[0])}
+}
+
+func (layerNorm) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	x, weight, bias, mean, r := ctx.Saved(0), ctx.Saved(1), ctx.Saved(2), ctx.Saved(3), ctx.Saved(4)
+	g := widen(grad[0])
+	unit := tensor.Mul(tensor.Sub(widen(x), mean), r) // the result without weight and bias
+	out := make([]*tensor.Tensor, 3)
+	if ctx.Needs(1) {
+		out[1] = fit(tensor.Mul(g, unit), weight)
+	}
+	if ctx.Needs(2) {
+		out[2] = fit(g, bias)
+	}
+	if ctx.Needs(0) {
+		if weight != nil {
+			g = tensor.Mul(g, weight)
+		}
+		level, along := tensor.Mean(g, true, -1), tensor.Mean(tensor.Mul(g, unit), true, -1)
+		out[0] = fit(tensor.Mul(r, tensor.Sub(tensor.Sub(g, level), tensor.Mul(unit, along))), x)
+	}
+	return out
 }

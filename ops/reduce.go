@@ -60,11 +60,24 @@ func LogSumExp(x *autograd.Var, keepDims bool, axes ...int) *autograd.Var {
 	reduce := func(x *tensor.Tensor) *tensor.Tensor { return tensor.LogSumExp(x, keepDims, axes...) }
 	return unary("LogSumExp", reduce, x, withTwo(readA|readY, func(g, x, y *tensor.Tensor) *tensor.Tensor {
 		shape := x.Shape()
-		empty := tensor.Equal(y, tensor.Like(y, math.Inf(-1)))
-		y = tensor.Where(empty, tensor.Like(y, 0), y) // −Inf − (−Inf) is NaN
+		y = tensor.Maximum(y, tensor.Like(y, lowest(y.Dtype()))) // −Inf − (−Inf) is NaN
 		soft := tensor.Exp(tensor.Sub(x, unreduce(y, shape, axes)))
 		return tensor.Mul(unreduce(g, shape, axes), soft)
 	}))
+}
+
+// lowest is the least finite number of a floating-point dtype.
+func lowest(d tensor.Dtype) float64 {
+	switch d {
+	case tensor.Float64:
+		return -math.MaxFloat64
+	case tensor.Float32:
+		return -math.MaxFloat32
+	case tensor.BFloat16:
+		return -0x1.fep127
+	default:
+		return -65504
+	}
 }
 
 // Prod multiplies elements. Its gradient is exact where elements are 0.
@@ -97,12 +110,44 @@ func prod(x *autograd.Var, axis int) *autograd.Var {
 	}))
 }
 
-// CumSum returns running sums along an axis, from the end with reverse. With
-// exclusive an element is not part of its own sum.
-func CumSum(x *autograd.Var, axis int, reverse, exclusive bool) *autograd.Var {
-	return unary("CumSum",
-		func(x *tensor.Tensor) *tensor.Tensor { return tensor.CumSum(x, axis, reverse, exclusive) }, x,
-		linear(func(g *tensor.Tensor) *tensor.Tensor { return tensor.CumSum(g, axis, !reverse, exclusive) }))
+// Var returns the variance: the sum of squares of the distances from the mean,
+// divided by n − ddof for n elements. Half precision is computed in float32.
+func Var(x *autograd.Var, keepDims bool, ddof int, axes ...int) *autograd.Var {
+	axes = slices.Clone(axes)
+	reduce := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Var(x, keepDims, ddof, axes...) }
+	return unary("Var", reduce, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(unreduce(g, x.Shape(), axes), tensor.MulScalar(varianceSlope(g, x, ddof, axes), 2))
+	}))
+}
+
+// Std returns the standard deviation, which is the root of Var. Where all
+// elements are equal its gradient is 0.
+func Std(x *autograd.Var, keepDims bool, ddof int, axes ...int) *autograd.Var {
+	axes = slices.Clone(axes)
+	reduce := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Std(x, keepDims, ddof, axes...) }
+	return unary("Std", reduce, x, withTwo(readA|readY, func(g, x, y *tensor.Tensor) *tensor.Tensor {
+		share := whereZero(y, tensor.Like(g, 0), tensor.Div(g, y))
+		return tensor.Mul(unreduce(share, x.Shape(), axes), varianceSlope(g, x, ddof, axes))
+	}))
+}
+
+// varianceSlope is half of the gradient of the variance: the distance from the
+// mean by n − ddof.
+func varianceSlope(g, x *tensor.Tensor, ddof int, axes []int) *tensor.Tensor {
+	x = widen(x)
+	n := x.Size() / max(1, g.Size())
+	return tensor.MulScalar(tensor.Sub(x, tensor.Mean(x, true, axes...)), 1/float64(max(0, n-ddof)))
+}
+
+// Norm returns the Euclidean norm √Σx². The gradient of the norm of a zero
+// vector is 0. Half precision is computed in float32.
+func Norm(x *autograd.Var, keepDims bool, axes ...int) *autograd.Var {
+	axes = slices.Clone(axes)
+	reduce := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Norm(x, keepDims, axes...) }
+	return unary("Norm", reduce, x, withTwo(readA|readY, func(g, x, y *tensor.Tensor) *tensor.Tensor {
+		share := whereZero(y, tensor.Like(g, 0), tensor.Div(g, y))
+		return tensor.Mul(unreduce(share, x.Shape(), axes), x)
+	}))
 }
 
 // unreduce gives the reduced axes of a tensor of the given shape back to its

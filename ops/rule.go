@@ -16,9 +16,9 @@ type rule struct {
 	name     string
 	forward  any // func(x *tensor.Tensor) *tensor.Tensor, or of (a, b) or (a, b, c)
 	vjps     [3]vjp
-	operands int
+	operands uint8
 	dtypes   [3]tensor.Dtype
-	shapes   [3][]int // nil where the gradient has the operand's shape already
+	shapes   *[3][]int // nil where the gradients have the operands' shapes already, all or one
 }
 
 // unary is the op y = f(x).
@@ -45,10 +45,13 @@ func ternary(name string, f func(a, b, c *tensor.Tensor) *tensor.Tensor, a, b, c
 // apply completes the rule and runs it. broadcasts says that the gradient of
 // an operand may come out in another shape.
 func (r *rule) apply(broadcasts bool, in ...*autograd.Var) *autograd.Var {
-	r.operands = len(in)
+	r.operands = uint8(len(in))
 	for i, x := range in {
 		r.dtypes[i] = x.Dtype()
 		if x.RequiresGrad() && (broadcasts || r.vjps[i].takesShape()) {
+			if r.shapes == nil {
+				r.shapes = new([3][]int)
+			}
 			r.shapes[i] = x.Shape()
 		}
 	}
@@ -131,9 +134,13 @@ func (r *rule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor
 		if !ctx.Needs(i) {
 			continue
 		}
-		g := r.vjps[i].apply(ctx, saved, grad[0], r.shapes[i])
-		if r.shapes[i] != nil {
-			g = tensor.SumTo(g, r.shapes[i])
+		var shape []int
+		if r.shapes != nil {
+			shape = r.shapes[i]
+		}
+		g := r.vjps[i].apply(ctx, saved, grad[0], shape)
+		if shape != nil {
+			g = tensor.SumTo(g, shape)
 		}
 		out[i] = narrow(g, r.dtypes[i])
 	}

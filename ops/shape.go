@@ -75,14 +75,39 @@ func Detach(x *autograd.Var) *autograd.Var {
 
 // Tril returns x with zeros above diagonal k of its last two axes.
 func Tril(x *autograd.Var, k int) *autograd.Var {
-	tril := func(t *tensor.Tensor) *tensor.Tensor { return tensor.Tril(t, k) }
-	return unary("Tril", tril, x, linear(tril))
+	notNil("Tril", x)
+	return apply("Tril", triangle{"ops.Tril", tensor.Tril, k}, x)[0]
 }
 
 // Triu returns x with zeros below diagonal k of its last two axes.
 func Triu(x *autograd.Var, k int) *autograd.Var {
-	triu := func(t *tensor.Tensor) *tensor.Tensor { return tensor.Triu(t, k) }
-	return unary("Triu", triu, x, linear(triu))
+	notNil("Triu", x)
+	return apply("Triu", triangle{"ops.Triu", tensor.Triu, k}, x)[0]
+}
+
+// triangle keeps the mask of its one matrix: making it takes eight nodes.
+type triangle struct {
+	name string
+	f    func(x *tensor.Tensor, k int) *tensor.Tensor
+	k    int
+}
+
+func (t triangle) String() string { return t.name }
+
+func (t triangle) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	x := in[0]
+	if x.NDim() < 2 || !ctx.Needs(0) {
+		return []*tensor.Tensor{t.f(x, t.k)}
+	}
+	yes := tensor.AsType(tensor.Like(x, 1), tensor.Bool)
+	mask := t.f(tensor.BroadcastTo(yes, x.Dim(-2), x.Dim(-1)), t.k)
+	ctx.Save(mask)
+	return []*tensor.Tensor{tensor.Where(mask, x, tensor.Like(x, 0))}
+}
+
+func (t triangle) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	g := grad[0]
+	return []*tensor.Tensor{tensor.Where(ctx.Saved(0), g, tensor.Like(g, 0))}
 }
 
 // Flip reverses axes; all of them when none is given.
@@ -99,4 +124,43 @@ func Repeat(x *autograd.Var, n, axis int) *autograd.Var {
 		a := (axis + len(shape)) % len(shape)
 		return tensor.Sum(tensor.Reshape(g, slices.Insert(slices.Clone(shape), a+1, n)...), false, a+1)
 	}))
+}
+
+// Tile repeats x as a whole, reps[axis] times along each axis. Fewer numbers than
+// axes stand for the last ones, more of them for new leading axes.
+func Tile(x *autograd.Var, reps ...int) *autograd.Var {
+	reps = slices.Clone(reps)
+	tile := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Tile(x, reps...) }
+	return unary("Tile", tile, x, withShape(func(g *tensor.Tensor, shape []int) *tensor.Tensor {
+		// [n0, d0, n1, d1, ...], of which the n are summed.
+		var apart, copies []int
+		for i := range g.NDim() {
+			d := 1
+			if j := i - (g.NDim() - len(shape)); j >= 0 {
+				d = shape[j]
+			}
+			n := 1
+			if j := i - (g.NDim() - len(reps)); j >= 0 {
+				n = reps[j]
+			}
+			copies, apart = append(copies, 2*i), append(apart, n, d)
+		}
+		if len(copies) > 0 {
+			g = tensor.Sum(tensor.Reshape(g, apart...), false, copies...)
+		}
+		return tensor.Reshape(g, shape...)
+	}))
+}
+
+// Roll moves the elements along an axis by shift places, forwards where that is
+// positive; what leaves at one end comes back at the other.
+func Roll(x *autograd.Var, shift, axis int) *autograd.Var {
+	return unary("Roll", func(x *tensor.Tensor) *tensor.Tensor { return tensor.Roll(x, shift, axis) }, x,
+		linear(func(g *tensor.Tensor) *tensor.Tensor { return tensor.Roll(g, -shift, axis) }))
+}
+
+// MoveAxis moves an axis to another place; the others keep their order.
+func MoveAxis(x *autograd.Var, from, to int) *autograd.Var {
+	return unary("MoveAxis", func(x *tensor.Tensor) *tensor.Tensor { return tensor.MoveAxis(x, from, to) }, x,
+		linear(func(g *tensor.Tensor) *tensor.Tensor { return tensor.MoveAxis(g, to, from) }))
 }

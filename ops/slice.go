@@ -75,3 +75,37 @@ func Pad(x *autograd.Var, widths [][2]int, value float64) *autograd.Var {
 		return tensor.Slice(g, start, stop)
 	}))
 }
+
+// SliceUpdate returns x with x[start:stop] replaced by update, which broadcasts
+// to that part.
+func SliceUpdate(x, update *autograd.Var, start, stop []int) *autograd.Var {
+	start, stop = slices.Clone(start), slices.Clone(stop)
+	set := func(x, update *tensor.Tensor) *tensor.Tensor { return tensor.SliceUpdate(x, update, start, stop) }
+	return binary("SliceUpdate", set, x, update,
+		linear(func(g *tensor.Tensor) *tensor.Tensor { return tensor.SliceUpdate(g, tensor.Like(g, 0), start, stop) }),
+		linear(func(g *tensor.Tensor) *tensor.Tensor { return tensor.Slice(g, start, stop) }))
+}
+
+// PadEdge repeats the first and last elements of each axis, widths[axis] many
+// times. An axis of length 0 has none, and must not be padded.
+func PadEdge(x *autograd.Var, widths [][2]int) *autograd.Var {
+	defer rename("PadEdge")
+	notNil("PadEdge", x)
+	if len(widths) != x.NDim() {
+		panic(tensor.NewError("ops.PadEdge", []*tensor.Tensor{x.Value()}, "want widths for %d axes, got %d", x.NDim(), len(widths)))
+	}
+	for axis, w := range widths {
+		n := x.Dim(axis)
+		switch {
+		case w[0] < 0 || w[1] < 0:
+			panic(tensor.NewError("ops.PadEdge", []*tensor.Tensor{x.Value()}, "want widths of 0 or more, got %v for axis %d", w, axis))
+		case w == [2]int{}:
+			continue
+		case n == 0:
+			panic(tensor.NewError("ops.PadEdge", []*tensor.Tensor{x.Value()}, "axis %d has length 0", axis))
+		}
+		first, last := SliceAxis(x, axis, 0, 1), SliceAxis(x, axis, n-1, n)
+		x = Concat(axis, Repeat(first, w[0], axis), x, Repeat(last, w[1], axis))
+	}
+	return x
+}

@@ -41,6 +41,20 @@ func Log1p(x *autograd.Var) *autograd.Var {
 	}))
 }
 
+// Log2 returns the logarithm to base 2.
+func Log2(x *autograd.Var) *autograd.Var {
+	return unary("Log2", tensor.Log2, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Div(tensor.MulScalar(g, math.Log2E), x)
+	}))
+}
+
+// Log10 returns the logarithm to base 10.
+func Log10(x *autograd.Var) *autograd.Var {
+	return unary("Log10", tensor.Log10, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Div(tensor.MulScalar(g, math.Log10E), x)
+	}))
+}
+
 // Sqrt returns the square root. Its slope at 0 is +Inf.
 func Sqrt(x *autograd.Var) *autograd.Var {
 	return unary("Sqrt", tensor.Sqrt, x, with(readY, func(g, y *tensor.Tensor) *tensor.Tensor {
@@ -80,6 +94,48 @@ func Sin(x *autograd.Var) *autograd.Var {
 func Cos(x *autograd.Var) *autograd.Var {
 	return unary("Cos", tensor.Cos, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
 		return tensor.Neg(tensor.Mul(g, tensor.Sin(x)))
+	}))
+}
+
+// Tan returns the tangent of x in radians.
+func Tan(x *autograd.Var) *autograd.Var {
+	return unary("Tan", tensor.Tan, x, with(readY, func(g, y *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(g, tensor.AddScalar(tensor.Square(y), 1))
+	}))
+}
+
+// ArcSin returns the inverse sine in radians. Its slope at −1 and 1 is +Inf.
+func ArcSin(x *autograd.Var) *autograd.Var {
+	return unary("ArcSin", tensor.ArcSin, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(g, tensor.Rsqrt(oneMinus(tensor.Square(x))))
+	}))
+}
+
+// ArcCos returns the inverse cosine in radians. Its slope at −1 and 1 is −Inf.
+func ArcCos(x *autograd.Var) *autograd.Var {
+	return unary("ArcCos", tensor.ArcCos, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Neg(tensor.Mul(g, tensor.Rsqrt(oneMinus(tensor.Square(x)))))
+	}))
+}
+
+// ArcTan returns the inverse tangent in radians.
+func ArcTan(x *autograd.Var) *autograd.Var {
+	return unary("ArcTan", tensor.ArcTan, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Div(g, tensor.AddScalar(tensor.Square(x), 1))
+	}))
+}
+
+// Sinh returns the hyperbolic sine.
+func Sinh(x *autograd.Var) *autograd.Var {
+	return unary("Sinh", tensor.Sinh, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(g, tensor.Cosh(x))
+	}))
+}
+
+// Cosh returns the hyperbolic cosine.
+func Cosh(x *autograd.Var) *autograd.Var {
+	return unary("Cosh", tensor.Cosh, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(g, tensor.Sinh(x))
 	}))
 }
 

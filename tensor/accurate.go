@@ -3,23 +3,8 @@ package tensor
 import "math"
 
 // Double-precision forms of functions that MLX computes in float32 even for
-// float64 arrays. They build on those that are accurate there: expm1, log1p,
-// tan, sqrt and arithmetic.
-
-// exp64 is expm1(x)+1 for x ≥ 0 and the reciprocal of exp(−x) below, where the
-// sum would cancel.
-func exp64(x *Tensor) *Tensor {
-	positive := AddScalar(Expm1(Abs(x)), 1)
-	return Where(Less(x, Like(x, 0)), Reciprocal(positive), positive)
-}
-
-// sigmoid64 is 1/(1+e^−|x|) for x ≥ 0 and e^−|x|/(1+e^−|x|) below: neither
-// overflows nor cancels.
-func sigmoid64(x *Tensor) *Tensor {
-	e := exp64(Neg(Abs(x)))
-	one := Like(x, 1)
-	return Div(Where(Less(x, Like(x, 0)), e, one), Add(one, e))
-}
+// float64 arrays. They build on those that are accurate there: powers (for
+// exponentials), expm1, log1p, tan, sqrt and arithmetic.
 
 // logAddExp64 is max + log1p(e^−|a−b|); where the maximum is infinite the
 // difference is not a number and the maximum is the answer.

@@ -144,9 +144,7 @@ func withScalar(op string, f binaryFunc, x *Tensor, s float64) *Tensor {
 	}
 	c := scalarIn(op, x.scope, x.dtype, s)
 	y := binary(op, f, x, c)
-	if x.scope != nil {
-		x.scope.Release(c)
-	}
+	Free(c)
 	return y
 }
 

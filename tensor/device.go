@@ -84,25 +84,31 @@ func deviceFor(d Dtype) mlxc.Device {
 	return mlxc.Device(DefaultDevice())
 }
 
+// deviceOf is where a result of x is computed.
 func deviceOf(x *Tensor) mlxc.Device {
 	if x == nil {
 		return mlxc.CPU
 	}
-	return deviceFor(x.dtype)
+	return beside(x.scope, deviceFor(x.dtype))
 }
 
 func deviceOf2(a, b *Tensor) mlxc.Device {
+	d := deviceFor(b.dtype)
 	if a.dtype == Float64 {
-		return mlxc.CPU
+		d = mlxc.CPU
 	}
-	return deviceFor(b.dtype)
+	return beside(newerScope(a.scope, b.scope), d)
 }
 
 func deviceOfAll(ts ...*Tensor) mlxc.Device {
+	d := mlxc.Device(DefaultDevice())
 	for _, t := range ts {
 		if t != nil && t.dtype == Float64 {
-			return mlxc.CPU
+			d = mlxc.CPU
 		}
 	}
-	return mlxc.Device(DefaultDevice())
+	return beside(scopeOf(ts...), d)
 }
+
+// onCPU reports whether a result of x is computed on the CPU.
+func onCPU(x *Tensor) bool { return deviceOf(x) != mlxc.GPU }

@@ -1,7 +1,9 @@
 package tensor
 
 import (
+	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"weak"
 
@@ -65,6 +67,7 @@ func eval(op string, ts []*Tensor, async bool) error {
 		err = mlxc.Eval(list, async)
 		switch {
 		case err != nil:
+			err = errors.WithMessage(err, origin(ts))
 			for _, t := range ts {
 				t.fail(err)
 			}
@@ -78,6 +81,21 @@ func eval(op string, ts []*Tensor, async bool) error {
 	}
 	runtime.KeepAlive(ts)
 	return errors.Wrap(err, "tensor."+op)
+}
+
+// origin says what is evaluated, as far as its operation is known. The failure
+// may be anywhere in the graph behind it: the engine doesn't tell.
+func origin(ts []*Tensor) string {
+	var b strings.Builder
+	t := ts[0]
+	if t.op != "" {
+		fmt.Fprintf(&b, "the result of tensor.%s, ", t.op)
+	}
+	fmt.Fprintf(&b, "%s %v", t.dtype, t.shape)
+	if len(ts) > 1 {
+		fmt.Fprintf(&b, ", and %d more", len(ts)-1)
+	}
+	return b.String()
 }
 
 // waitForStarted waits for asynchronous evaluations.

@@ -73,3 +73,16 @@ func ExampleSplit() {
 	fmt.Println(a.Shape(), b.Shape(), a.Dtype())
 	// Output: [5] [5] int32
 }
+
+func ExampleEinsum() {
+	a := tensor.FromSlice([]float32{1, 2, 3, 4}, 2, 2)
+	b := tensor.FromSlice([]float32{1, 0, 1, 1}, 2, 2)
+	fmt.Println(tensor.Einsum("ij,jk->ik", a, b)) // the product of matrices
+	fmt.Println(tensor.Einsum("ii->", a))         // the trace
+	// Output:
+	// tensor [2 2] float32
+	// [[3 2]
+	//  [7 4]]
+	// tensor [] float32
+	// 5
+}

@@ -168,6 +168,16 @@ func ScatterAdd(x, indices, updates *Tensor, axis int) *Tensor {
 	return madeOf("ScatterAdd", &m, err, x, safe, updates)
 }
 
+// Bounds returns limits of an integer tensor's values, both inclusive, where the
+// host knows them without reading any.
+func (t *Tensor) Bounds() (low, high int64, ok bool) {
+	t.handle("Bounds")
+	if t.bounds == nil || t.Size() == 0 {
+		return 0, 0, false
+	}
+	return t.bounds.low, t.bounds.high, true
+}
+
 // checkIndices returns indices that are safe to use along an axis of x. Where
 // the host does not know their range it also returns which ones were valid.
 func checkIndices(op string, x, indices *Tensor, axis int) (safe, valid *Tensor) {

@@ -76,15 +76,16 @@ func TriInv(a *Tensor, upper bool) *Tensor {
 	}
 	// A singular matrix would be an exception inside a task of the engine, which
 	// then counts the task as running: after ten of them it waits for ever.
+	cpu := beside(a.scope, mlxc.CPU)
 	size := a.shape[n-1]
 	flat := Reshape(a, -1, size*size)
 	start, stop := []int32{0, 0}, int32s(flat.shape)
 	stride := []int32{1, int32(size) + 1}
-	m, err := mlxc.Slice(mlxc.CPU, flat.h, start, stop, stride)
+	m, err := mlxc.Slice(cpu, flat.h, start, stop, stride)
 	diagonal := made("TriInv", &m, err, flat)
 	regular := Where(Equal(diagonal, Like(a, 0)), Like(a, math.NaN()), diagonal)
-	m, err = mlxc.SliceUpdate(mlxc.CPU, flat.h, regular.h, start, stop, stride)
+	m, err = mlxc.SliceUpdate(cpu, flat.h, regular.h, start, stop, stride)
 	dense := Reshape(madeOf("TriInv", &m, err, flat, regular), a.shape...)
-	m, err = mlxc.LinalgTriInv(mlxc.CPU, dense.h, upper)
+	m, err = mlxc.LinalgTriInv(cpu, dense.h, upper)
 	return made("TriInv", &m, err, dense)
 }

@@ -81,9 +81,13 @@ func Softmax(x *Tensor, axis int) *Tensor {
 	h := x.handle("Softmax")
 	a := x.axis("Softmax", axis)
 	x.refuseEmpty("Softmax", []int{a})
-	if x.dtype == Float64 {
-		e := exp64(Sub(x, Max(x, true, a)))
-		return Div(e, Sum(e, true, a))
+	if x.dtype == Float64 || slowExp(x) {
+		high := Max(x, true, a)
+		below := Sub(x, high)
+		e := Exp(below)
+		sum := Sum(e, true, a)
+		defer Free(high, below, e, sum)
+		return Div(e, sum)
 	}
 	m, err := mlxc.SoftmaxAxis(deviceOf(x), h, a, true)
 	return made("Softmax", &m, err, x)
@@ -108,9 +112,7 @@ func argReduce(op string, f func(mlxc.Device, mlxc.Array, int, bool) (mlxc.Made,
 		return AsType(Max(x, keepDims, a), Uint32)
 	}
 	m, err := f(deviceOf(x), h, a, keepDims)
-	t := made(op, &m, err, x)
-	t.bounds = &bounds{0, int64(x.shape[a]) - 1}
-	return t
+	return indicesOf(made(op, &m, err, x), x.shape[a])
 }
 
 // refuseEmpty panics where a reduction without a neutral element meets an axis
@@ -143,9 +145,17 @@ func ArgSort(x *Tensor, axis int) *Tensor {
 		return AsType(Contiguous(x), Uint32)
 	}
 	m, err := mlxc.ArgsortAxis(deviceOf(x), h, a)
-	t := made("ArgSort", &m, err, x)
-	t.bounds = &bounds{0, int64(x.shape[a]) - 1}
-	return t
+	return indicesOf(made("ArgSort", &m, err, x), x.shape[a])
+}
+
+// indicesOf returns indices into n elements with their range. They have no
+// gradient, which the engine's own differentiation wants to be told.
+func indicesOf(t *Tensor, n int) *Tensor {
+	m, err := mlxc.StopGradient(deviceOf(t), t.h)
+	y := made(t.op, &m, err, t)
+	y.bounds = &bounds{0, int64(n) - 1}
+	Free(t)
+	return y
 }
 
 type scanFunc func(mlxc.Device, mlxc.Array, int, bool, bool, mlxc.Dtype) (mlxc.Made, error)

@@ -3,6 +3,7 @@ package tensor
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,9 +15,12 @@ import (
 type Scope struct {
 	id uint64 // rises with every scope: the greater was opened later
 
-	mu      sync.Mutex
-	members []*Tensor
-	closed  bool
+	mu     sync.Mutex
+	newest *Tensor // the members are a list, in the order in which they came
+	len    int
+	added  atomic.Int64 // members ever; changes under mu
+	closed bool
+	aside  bool // what it owns is computed by Aside
 
 	opened, ended [8]uintptr // program counters, resolved for errors only
 }
@@ -43,11 +47,15 @@ func (s *Scope) Close() {
 	}
 	s.closed = true
 	runtime.Callers(2, s.ended[:])
-	list := make([]mlxc.Array, len(s.members))
-	for i, t := range s.members {
-		list[i], t.h = t.h, 0
+	list := make([]mlxc.Array, s.len)
+	for t := s.newest; t != nil; {
+		s.len--
+		list[s.len], t.h = t.h, 0
+		older := t.older
+		t.older, t.newer = nil, nil // one that is still in use must not hold the others
+		t = older
 	}
-	s.members = nil
+	s.newest = nil
 	s.mu.Unlock()
 	mlxc.Free(list)
 }
@@ -60,7 +68,7 @@ func (s *Scope) Use(t *Tensor) *Tensor {
 		raise("Scope.Use", err, t)
 	}
 	u := wrap(s, &m)
-	u.bounds = t.bounds
+	u.bounds, u.op = t.bounds, t.op
 	runtime.KeepAlive(t)
 	return u
 }
@@ -102,16 +110,6 @@ func (t *Tensor) moveTo(s *Scope) {
 	}
 }
 
-// Release closes single tensors of s before the scope itself is closed.
-// Tensors of other scopes and closed ones are passed over.
-func (s *Scope) Release(ts ...*Tensor) {
-	for _, t := range ts {
-		if t != nil && t.scope == s {
-			Free(t)
-		}
-	}
-}
-
 // Free closes tensors at once, whether they are in a scope or in none. Closed
 // ones and nil are passed over. Graphs that were built from them stay valid.
 func Free(ts ...*Tensor) {
@@ -133,19 +131,27 @@ func Free(ts ...*Tensor) {
 	mlxc.Free(list)
 }
 
-// AppendSince appends to list the open tensors that were added to s since Len
-// was mark: the results of a composite operation.
+// Mark is a moment in the life of s, for AppendSince.
+func (s *Scope) Mark() int { return int(s.added.Load()) }
+
+// AppendSince appends to list the open tensors that were added to s after Mark
+// returned mark, in that order: the results of a composite operation.
 func (s *Scope) AppendSince(list []*Tensor, mark int) []*Tensor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append(list, s.members[min(mark, len(s.members)):]...)
+	n := len(list)
+	for t := s.newest; t != nil && t.number >= mark; t = t.older {
+		list = append(list, t)
+	}
+	slices.Reverse(list[n:])
+	return list
 }
 
 // Len returns the number of open tensors in the scope.
 func (s *Scope) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.members)
+	return s.len
 }
 
 func (s *Scope) adopt(t *Tensor) {
@@ -156,20 +162,29 @@ func (s *Scope) adopt(t *Tensor) {
 		t.h, t.scope = 0, s
 		panic(t.closedError("Scope"))
 	}
-	t.scope, t.slot = s, len(s.members)
-	s.members = append(s.members, t)
+	t.scope, t.number, t.older = s, int(s.added.Load()), s.newest
+	if s.newest != nil {
+		s.newest.newer = t
+	}
+	s.newest = t
+	s.len++
+	s.added.Add(1)
 	s.mu.Unlock()
 }
 
 // drop takes t from the members without releasing it.
 func (s *Scope) drop(t *Tensor) {
 	s.mu.Lock()
-	last := len(s.members) - 1
-	s.members[t.slot] = s.members[last]
-	s.members[t.slot].slot = t.slot
-	s.members[last] = nil
-	s.members = s.members[:last]
-	t.scope = nil
+	if t.newer != nil {
+		t.newer.older = t.older
+	} else {
+		s.newest = t.older
+	}
+	if t.older != nil {
+		t.older.newer = t.newer
+	}
+	t.scope, t.older, t.newer = nil, nil, nil
+	s.len--
 	s.mu.Unlock()
 }
 

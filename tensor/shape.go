@@ -321,7 +321,11 @@ func Flip(x *Tensor, axes ...int) *Tensor {
 		return keepBounds(made("Flip", &m, err, x), x)
 	}
 	m, err := mlxc.FlipAxes(deviceOf(x), h, list)
-	return keepBounds(made("Flip", &m, err, x), x)
+	reversed := made("Flip", &m, err, x)
+	defer Free(reversed)
+	// A copy: the engine's split reads other memory where steps are negative.
+	m, err = mlxc.Contiguous(deviceOf(x), reversed.h, false)
+	return keepBounds(made("Flip", &m, err, reversed), x)
 }
 
 // Contiguous returns x laid out densely in row-major order.

@@ -40,16 +40,20 @@ func Mean(x *Tensor, keepDims bool, axes ...int) *Tensor {
 
 // isNarrow reports whether x is computed in 16 bits on the CPU.
 func isNarrow(x *Tensor) bool {
-	return x.dtype.IsFloat() && x.dtype.Size() == 2 && deviceOf(x) == mlxc.CPU
+	return x.dtype.IsFloat() && x.dtype.Size() == 2 && onCPU(x)
 }
 
 // widened applies f to x, as float32 where x is narrow.
 func widened(op string, x *Tensor, f func(*Tensor) *Tensor) *Tensor {
 	x.handle(op)
+	var y *Tensor
 	if isNarrow(x) {
-		return AsType(f(AsType(x, Float32)), x.dtype)
+		y = AsType(f(AsType(x, Float32)), x.dtype)
+	} else {
+		y = f(x)
 	}
-	return f(x)
+	y.op = op
+	return y
 }
 
 func addedInParts(x *Tensor, axes []int32) bool {
@@ -57,7 +61,7 @@ func addedInParts(x *Tensor, axes []int32) bool {
 	for _, a := range axes {
 		n *= x.shape[a]
 	}
-	return n > longSum && x.Size() > 0 && x.dtype.IsFloat() && deviceOf(x) == mlxc.CPU
+	return n > longSum && x.Size() > 0 && x.dtype.IsFloat() && onCPU(x)
 }
 
 // sumInParts adds up one axis after another, the last one first.

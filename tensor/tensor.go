@@ -14,11 +14,14 @@ type Tensor struct {
 	shape   []int
 	dtype   Dtype
 	scope   *Scope // nil: released by the garbage collector
-	slot    int    // place among the scope's members
+	number  int    // among all that were ever added to the scope
 	bounds  *bounds
+	op      string // that made it, such as "MatMul"; may be unknown
 	failed  atomic.Pointer[evalFailure]
 	cleanup runtime.Cleanup
 	inline  [4]int // backs shape where it fits
+
+	older, newer *Tensor // neighbours among the scope's members
 }
 
 // evalFailure is why an evaluation of a tensor failed.
@@ -197,6 +200,7 @@ func binary(op string, f binaryFunc, a, b *Tensor) *Tensor {
 		raise(op, err, a, b)
 	}
 	t := wrap(newerScope(a.scope, b.scope), &m)
+	t.op = op
 	runtime.KeepAlive(a)
 	runtime.KeepAlive(b)
 	return t.fitting(op)
@@ -208,6 +212,7 @@ func made(op string, m *mlxc.Made, err error, x *Tensor) *Tensor {
 		raise(op, err, x)
 	}
 	t := wrap(x.scope, m)
+	t.op = op
 	runtime.KeepAlive(x)
 	return t.fitting(op)
 }
@@ -218,6 +223,7 @@ func madeOf(op string, m *mlxc.Made, err error, operands ...*Tensor) *Tensor {
 		raise(op, err, operands...)
 	}
 	t := wrap(scopeOf(operands...), m)
+	t.op = op
 	runtime.KeepAlive(operands)
 	return t.fitting(op)
 }
@@ -231,6 +237,7 @@ func madeList(op string, list []mlxc.Made, err error, operands ...*Tensor) []*Te
 	out := make([]*Tensor, len(list))
 	for i := range list {
 		out[i] = wrap(s, &list[i])
+		out[i].op = op
 	}
 	runtime.KeepAlive(operands)
 	return out

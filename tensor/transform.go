@@ -20,16 +20,22 @@ func traced(f func([]*Tensor) []*Tensor) mlxc.Func {
 		for i := range in {
 			args[i] = wrap(s, &in[i])
 		}
+		returned := false
 		defer func() {
-			if r := recover(); r != nil {
-				if e, ok := r.(error); ok {
-					err = errors.WithStack(e)
-				} else {
-					err = errors.New(fmt.Sprint(r))
-				}
+			r := recover()
+			switch e, ok := r.(error); {
+			case ok:
+				err = errors.WithStack(e)
+			case r != nil:
+				err = errors.New(fmt.Sprint(r))
+			case !returned:
+				// C frames wait below this goroutine, which nothing can save.
+				panic("tensor: the function of VJP or Compile ended its goroutine (runtime.Goexit, or FailNow of a test)")
 			}
 		}()
-		for _, t := range f(args) {
+		results := f(args)
+		returned = true
+		for _, t := range results {
 			m, err := mlxc.Share(t.handle("traced function"))
 			if err != nil {
 				return outs, err
@@ -50,12 +56,13 @@ func wrapAll(list []mlxc.Made, s *Scope) []*Tensor {
 
 // VJP returns f's outputs and, for cotangents of the outputs, the gradients of
 // the primals, by MLX's own differentiation. It is an oracle to test gradients
-// against; package autograd does not use it.
+// against; package autograd does not use it. f runs on a thread of the engine:
+// it must not end its goroutine, as FailNow and Fatal of a test do.
 func VJP(f func([]*Tensor) []*Tensor, primals, cotangents []*Tensor) (outs, grads []*Tensor, err error) {
 	if len(primals) == 0 {
 		return nil, nil, errors.New("tensor.VJP: want at least one primal")
 	}
-	if DefaultDevice() == GPU && deviceOfAll(primals...) == mlxc.CPU {
+	if DefaultDevice() == GPU && deviceOfAll(primals...) != mlxc.GPU {
 		return nil, nil, errors.New("tensor.VJP: MLX can't differentiate float64 while the default device is a GPU; call SetDevice(CPU) first")
 	}
 	counted := func(in []*Tensor) []*Tensor {
@@ -85,7 +92,8 @@ type Compiled struct {
 
 // Compile returns the compiled form of f. f must compute its results from its
 // arguments alone; other tensors that it uses become constants. It is called
-// once for each new set of shapes, and must not evaluate anything.
+// once for each new set of shapes, on a thread of the engine: it must not
+// evaluate anything, nor end its goroutine, as FailNow and Fatal of a test do.
 func Compile(f func([]*Tensor) []*Tensor) *Compiled {
 	return &Compiled{f: f, c: map[mlxc.Device]*mlxc.Compiled{}}
 }

@@ -3,7 +3,8 @@ package tensor
 import "github.com/deltatape/deltatape/internal/mlxc"
 
 // The functions of this file work element by element. Those with a float32
-// kernel in MLX even for float64 have an accurate form in accurate.go.
+// kernel in MLX even for float64 have an accurate form in accurate.go; Exp and
+// Sigmoid are in exponential.go.
 
 // accurate picks the double-precision form of a function for float64.
 func accurate(op string, f unaryFunc, double func(*Tensor) *Tensor, x *Tensor) *Tensor {
@@ -22,9 +23,6 @@ func Abs(x *Tensor) *Tensor { return unary("Abs", mlxc.Abs, x) }
 
 // Sign returns −1, 0 or 1.
 func Sign(x *Tensor) *Tensor { return unary("Sign", mlxc.Sign, x) }
-
-// Exp returns e^x.
-func Exp(x *Tensor) *Tensor { return accurate("Exp", mlxc.Exp, exp64, x) }
 
 // Expm1 returns e^x − 1, accurate near 0.
 func Expm1(x *Tensor) *Tensor { return unary("Expm1", mlxc.Expm1, x) }
@@ -79,9 +77,6 @@ func Sinh(x *Tensor) *Tensor { return accurate("Sinh", mlxc.Sinh, sinh64, x) }
 
 // Cosh returns the hyperbolic cosine.
 func Cosh(x *Tensor) *Tensor { return accurate("Cosh", mlxc.Cosh, cosh64, x) }
-
-// Sigmoid returns 1/(1 + e^−x).
-func Sigmoid(x *Tensor) *Tensor { return accurate("Sigmoid", mlxc.Sigmoid, sigmoid64, x) }
 
 // SiLU returns x·sigmoid(x).
 func SiLU(x *Tensor) *Tensor { return Mul(x, Sigmoid(x)) }

@@ -35,6 +35,21 @@ const char* const dt_names[] = {
     "mlx_device_is_available",
     "mlx_device_new_type",
     "mlx_eval",
+    "mlx_export_to_dot",
+    "mlx_fast_cuda_kernel_apply",
+    "mlx_fast_cuda_kernel_config_add_output_arg",
+    "mlx_fast_cuda_kernel_config_free",
+    "mlx_fast_cuda_kernel_config_new",
+    "mlx_fast_cuda_kernel_config_set_grid",
+    "mlx_fast_cuda_kernel_config_set_thread_group",
+    "mlx_fast_cuda_kernel_new",
+    "mlx_fast_metal_kernel_apply",
+    "mlx_fast_metal_kernel_config_add_output_arg",
+    "mlx_fast_metal_kernel_config_free",
+    "mlx_fast_metal_kernel_config_new",
+    "mlx_fast_metal_kernel_config_set_grid",
+    "mlx_fast_metal_kernel_config_set_thread_group",
+    "mlx_fast_metal_kernel_new",
     "mlx_get_active_memory",
     "mlx_get_cache_memory",
     "mlx_get_peak_memory",
@@ -47,6 +62,8 @@ const char* const dt_names[] = {
     "mlx_map_string_to_string_free",
     "mlx_map_string_to_string_new",
     "mlx_metal_is_available",
+    "mlx_node_namer_free",
+    "mlx_node_namer_new",
     "mlx_reset_peak_memory",
     "mlx_set_cache_limit",
     "mlx_set_default_device",
@@ -62,6 +79,8 @@ const char* const dt_names[] = {
     "mlx_vector_array_new_data",
     "mlx_vector_array_set_data",
     "mlx_vector_array_size",
+    "mlx_vector_string_free",
+    "mlx_vector_string_new_data",
     "mlx_version",
     "mlx_vjp",
     "mlx_abs",
@@ -97,6 +116,7 @@ const char* const dt_names[] = {
     "mlx_expm1",
     "mlx_eye",
     "mlx_fast_rms_norm",
+    "mlx_fast_scaled_dot_product_attention",
     "mlx_flip_axes",
     "mlx_floor",
     "mlx_floor_divide",
@@ -145,6 +165,7 @@ const char* const dt_names[] = {
     "mlx_reshape",
     "mlx_round",
     "mlx_rsqrt",
+    "mlx_scatter_add_axis",
     "mlx_scatter_add_single",
     "mlx_sigmoid",
     "mlx_sign",
@@ -413,6 +434,13 @@ dt_result dt_fast_rms_norm(uintptr_t x, uintptr_t weight, float eps, int device)
   dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_fast_rms_norm(&res, (mlx_array){(void*)x}, (mlx_array){(void*)weight}, eps, dt_streams[device]);
+  return dt_made(failed, res);
+}
+
+dt_result dt_fast_scaled_dot_product_attention(uintptr_t queries, uintptr_t keys, uintptr_t values, float scale, const char* mask_mode, uintptr_t mask_arr, uintptr_t sinks, bool force_fused, int device) {
+  dt_prepare_thread();
+  mlx_array res = {0};
+  int failed = dt.mlx_fast_scaled_dot_product_attention(&res, (mlx_array){(void*)queries}, (mlx_array){(void*)keys}, (mlx_array){(void*)values}, scale, mask_mode, (mlx_array){(void*)mask_arr}, (mlx_array){(void*)sinks}, force_fused, dt_streams[device]);
   return dt_made(failed, res);
 }
 
@@ -749,6 +777,13 @@ dt_result dt_rsqrt(uintptr_t a, int device) {
   dt_prepare_thread();
   mlx_array res = {0};
   int failed = dt.mlx_rsqrt(&res, (mlx_array){(void*)a}, dt_streams[device]);
+  return dt_made(failed, res);
+}
+
+dt_result dt_scatter_add_axis(uintptr_t a, uintptr_t indices, uintptr_t values, int axis, int device) {
+  dt_prepare_thread();
+  mlx_array res = {0};
+  int failed = dt.mlx_scatter_add_axis(&res, (mlx_array){(void*)a}, (mlx_array){(void*)indices}, (mlx_array){(void*)values}, axis, dt_streams[device]);
   return dt_made(failed, res);
 }
 

@@ -71,6 +71,8 @@ package mlxc
 #cgo nocallback dt_eye
 #cgo noescape dt_fast_rms_norm
 #cgo nocallback dt_fast_rms_norm
+#cgo noescape dt_fast_scaled_dot_product_attention
+#cgo nocallback dt_fast_scaled_dot_product_attention
 #cgo noescape dt_flip_axes
 #cgo nocallback dt_flip_axes
 #cgo noescape dt_floor
@@ -167,6 +169,8 @@ package mlxc
 #cgo nocallback dt_round
 #cgo noescape dt_rsqrt
 #cgo nocallback dt_rsqrt
+#cgo noescape dt_scatter_add_axis
+#cgo nocallback dt_scatter_add_axis
 #cgo noescape dt_scatter_add_single
 #cgo nocallback dt_scatter_add_single
 #cgo noescape dt_sigmoid
@@ -537,6 +541,15 @@ func FastRmsNorm(device Device, x Array, weight Array, eps float32) (Made, error
 		return Made{}, err
 	}
 	r := C.dt_fast_rms_norm(C.uintptr_t(x), C.uintptr_t(weight), C.float(eps), C.int(device))
+	return leave(r)
+}
+
+// FastScaledDotProductAttention calls mlx_fast_scaled_dot_product_attention.
+func FastScaledDotProductAttention(device Device, queries Array, keys Array, values Array, scale float32, maskMode CString, maskArr Array, sinks Array, forceFused bool) (Made, error) {
+	if err := enter(); err != nil {
+		return Made{}, err
+	}
+	r := C.dt_fast_scaled_dot_product_attention(C.uintptr_t(queries), C.uintptr_t(keys), C.uintptr_t(values), C.float(scale), (*C.char)(unsafe.Pointer(maskMode)), C.uintptr_t(maskArr), C.uintptr_t(sinks), C.bool(forceFused), C.int(device))
 	return leave(r)
 }
 
@@ -985,6 +998,15 @@ func Rsqrt(device Device, a Array) (Made, error) {
 		return Made{}, err
 	}
 	r := C.dt_rsqrt(C.uintptr_t(a), C.int(device))
+	return leave(r)
+}
+
+// ScatterAddAxis calls mlx_scatter_add_axis.
+func ScatterAddAxis(device Device, a Array, indices Array, values Array, axis int) (Made, error) {
+	if err := enter(); err != nil {
+		return Made{}, err
+	}
+	r := C.dt_scatter_add_axis(C.uintptr_t(a), C.uintptr_t(indices), C.uintptr_t(values), C.int(axis), C.int(device))
 	return leave(r)
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 typedef struct mlx_array_ { void* ctx; } mlx_array;
 typedef enum mlx_dtype_ { MLX_BOOL, MLX_UINT8, MLX_UINT16, MLX_UINT32, MLX_UINT64, MLX_INT8, MLX_INT16, MLX_INT32, MLX_INT64, MLX_FLOAT16, MLX_FLOAT32, MLX_FLOAT64, MLX_BFLOAT16, MLX_COMPLEX64, } mlx_dtype;
@@ -14,11 +15,17 @@ typedef enum mlx_compile_mode_ { MLX_COMPILE_MODE_DISABLED, MLX_COMPILE_MODE_NO_
 typedef enum mlx_device_type_ { MLX_CPU, MLX_GPU } mlx_device_type;
 typedef struct mlx_device_ { void* ctx; } mlx_device;
 typedef struct mlx_device_info_ { void* ctx; } mlx_device_info;
+typedef struct mlx_node_namer_ { void* ctx; } mlx_node_namer;
+typedef struct mlx_fast_cuda_kernel_ { void* ctx; } mlx_fast_cuda_kernel;
+typedef struct mlx_fast_cuda_kernel_config_ { void* ctx; } mlx_fast_cuda_kernel_config;
+typedef struct mlx_stream_ { void* ctx; } mlx_stream;
+typedef struct mlx_vector_string_ { void* ctx; } mlx_vector_string;
+typedef struct mlx_fast_metal_kernel_ { void* ctx; } mlx_fast_metal_kernel;
+typedef struct mlx_fast_metal_kernel_config_ { void* ctx; } mlx_fast_metal_kernel_config;
 typedef struct mlx_io_reader_ { void* ctx; } mlx_io_reader;
 typedef struct mlx_io_vtable_ { bool (*is_open)(void*); bool (*good)(void*); size_t (*tell)(void*); int (*seek)(void*, int64_t off, int whence); size_t (*read)(void*, char* data, size_t n); size_t (*read_at_offset)(void*, char* data, size_t n, size_t off); size_t (*write)(void*, const char* data, size_t n); const char* (*label)(void*); void (*free)(void*); } mlx_io_vtable;
 typedef struct mlx_map_string_to_array_ { void* ctx; } mlx_map_string_to_array;
 typedef struct mlx_map_string_to_string_ { void* ctx; } mlx_map_string_to_string;
-typedef struct mlx_stream_ { void* ctx; } mlx_stream;
 typedef void (*mlx_error_handler_func)(const char* msg, void* data);
 typedef struct mlx_string_ { void* ctx; } mlx_string;
 typedef struct mlx_optional_dtype_ { mlx_dtype value; bool has_value; } mlx_optional_dtype;
@@ -55,6 +62,21 @@ struct dt_table {
   int (*mlx_device_is_available)(bool* avail, mlx_device dev);
   mlx_device (*mlx_device_new_type)(mlx_device_type type, int index);
   int (*mlx_eval)(const mlx_vector_array outputs);
+  int (*mlx_export_to_dot)(FILE* os, const mlx_node_namer namer, const mlx_vector_array outputs);
+  int (*mlx_fast_cuda_kernel_apply)(mlx_vector_array* outputs, mlx_fast_cuda_kernel cls, const mlx_vector_array inputs, const mlx_fast_cuda_kernel_config config, const mlx_stream stream);
+  int (*mlx_fast_cuda_kernel_config_add_output_arg)(mlx_fast_cuda_kernel_config cls, const int* shape, size_t size, mlx_dtype dtype);
+  void (*mlx_fast_cuda_kernel_config_free)(mlx_fast_cuda_kernel_config cls);
+  mlx_fast_cuda_kernel_config (*mlx_fast_cuda_kernel_config_new)(void);
+  int (*mlx_fast_cuda_kernel_config_set_grid)(mlx_fast_cuda_kernel_config cls, int grid1, int grid2, int grid3);
+  int (*mlx_fast_cuda_kernel_config_set_thread_group)(mlx_fast_cuda_kernel_config cls, int thread1, int thread2, int thread3);
+  mlx_fast_cuda_kernel (*mlx_fast_cuda_kernel_new)(const char* name, const mlx_vector_string input_names, const mlx_vector_string output_names, const char* source, const char* header, bool ensure_row_contiguous, int shared_memory);
+  int (*mlx_fast_metal_kernel_apply)(mlx_vector_array* outputs, mlx_fast_metal_kernel cls, const mlx_vector_array inputs, const mlx_fast_metal_kernel_config config, const mlx_stream stream);
+  int (*mlx_fast_metal_kernel_config_add_output_arg)(mlx_fast_metal_kernel_config cls, const int* shape, size_t size, mlx_dtype dtype);
+  void (*mlx_fast_metal_kernel_config_free)(mlx_fast_metal_kernel_config cls);
+  mlx_fast_metal_kernel_config (*mlx_fast_metal_kernel_config_new)(void);
+  int (*mlx_fast_metal_kernel_config_set_grid)(mlx_fast_metal_kernel_config cls, int grid1, int grid2, int grid3);
+  int (*mlx_fast_metal_kernel_config_set_thread_group)(mlx_fast_metal_kernel_config cls, int thread1, int thread2, int thread3);
+  mlx_fast_metal_kernel (*mlx_fast_metal_kernel_new)(const char* name, const mlx_vector_string input_names, const mlx_vector_string output_names, const char* source, const char* header, bool ensure_row_contiguous, bool atomic_outputs);
   int (*mlx_get_active_memory)(size_t* res);
   int (*mlx_get_cache_memory)(size_t* res);
   int (*mlx_get_peak_memory)(size_t* res);
@@ -67,6 +89,8 @@ struct dt_table {
   int (*mlx_map_string_to_string_free)(mlx_map_string_to_string map);
   mlx_map_string_to_string (*mlx_map_string_to_string_new)(void);
   int (*mlx_metal_is_available)(bool* res);
+  int (*mlx_node_namer_free)(mlx_node_namer namer);
+  mlx_node_namer (*mlx_node_namer_new)(void);
   int (*mlx_reset_peak_memory)(void);
   int (*mlx_set_cache_limit)(size_t* res, size_t limit);
   int (*mlx_set_default_device)(mlx_device dev);
@@ -82,6 +106,8 @@ struct dt_table {
   mlx_vector_array (*mlx_vector_array_new_data)(const mlx_array* data, size_t size);
   int (*mlx_vector_array_set_data)(mlx_vector_array* vec, const mlx_array* data, size_t size);
   size_t (*mlx_vector_array_size)(mlx_vector_array vec);
+  int (*mlx_vector_string_free)(mlx_vector_string vec);
+  mlx_vector_string (*mlx_vector_string_new_data)(const char** data, size_t size);
   int (*mlx_version)(mlx_string* str_);
   int (*mlx_vjp)(mlx_vector_array* res_0, mlx_vector_array* res_1, const mlx_closure fun, const mlx_vector_array primals, const mlx_vector_array cotangents);
   int (*mlx_abs)(mlx_array* res, const mlx_array a, const mlx_stream s);
@@ -117,6 +143,7 @@ struct dt_table {
   int (*mlx_expm1)(mlx_array* res, const mlx_array a, const mlx_stream s);
   int (*mlx_eye)(mlx_array* res, int n, int m, int k, mlx_dtype dtype, const mlx_stream s);
   int (*mlx_fast_rms_norm)(mlx_array* res, const mlx_array x, const mlx_array weight, float eps, const mlx_stream s);
+  int (*mlx_fast_scaled_dot_product_attention)(mlx_array* res, const mlx_array queries, const mlx_array keys, const mlx_array values, float scale, const char* mask_mode, const mlx_array mask_arr, const mlx_array sinks, bool force_fused, const mlx_stream s);
   int (*mlx_flip_axes)(mlx_array* res, const mlx_array a, const int* axes, size_t axes_num, const mlx_stream s);
   int (*mlx_floor)(mlx_array* res, const mlx_array a, const mlx_stream s);
   int (*mlx_floor_divide)(mlx_array* res, const mlx_array a, const mlx_array b, const mlx_stream s);
@@ -165,6 +192,7 @@ struct dt_table {
   int (*mlx_reshape)(mlx_array* res, const mlx_array a, const int* shape, size_t shape_num, const mlx_stream s);
   int (*mlx_round)(mlx_array* res, const mlx_array a, int decimals, const mlx_stream s);
   int (*mlx_rsqrt)(mlx_array* res, const mlx_array a, const mlx_stream s);
+  int (*mlx_scatter_add_axis)(mlx_array* res, const mlx_array a, const mlx_array indices, const mlx_array values, int axis, const mlx_stream s);
   int (*mlx_scatter_add_single)(mlx_array* res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s);
   int (*mlx_sigmoid)(mlx_array* res, const mlx_array a, const mlx_stream s);
   int (*mlx_sign)(mlx_array* res, const mlx_array a, const mlx_stream s);
@@ -242,6 +270,7 @@ dt_result dt_expand_dims_axes(uintptr_t a, const int* axes, size_t axes_num, int
 dt_result dt_expm1(uintptr_t a, int device);
 dt_result dt_eye(int n, int m, int k, int dtype, int device);
 dt_result dt_fast_rms_norm(uintptr_t x, uintptr_t weight, float eps, int device);
+dt_result dt_fast_scaled_dot_product_attention(uintptr_t queries, uintptr_t keys, uintptr_t values, float scale, const char* mask_mode, uintptr_t mask_arr, uintptr_t sinks, bool force_fused, int device);
 dt_result dt_flip_axes(uintptr_t a, const int* axes, size_t axes_num, int device);
 dt_result dt_floor(uintptr_t a, int device);
 dt_result dt_floor_divide(uintptr_t a, uintptr_t b, int device);
@@ -290,6 +319,7 @@ dt_result dt_repeat_axis(uintptr_t arr, int repeats, int axis, int device);
 dt_result dt_reshape(uintptr_t a, const int* shape, size_t shape_num, int device);
 dt_result dt_round(uintptr_t a, int decimals, int device);
 dt_result dt_rsqrt(uintptr_t a, int device);
+dt_result dt_scatter_add_axis(uintptr_t a, uintptr_t indices, uintptr_t values, int axis, int device);
 dt_result dt_scatter_add_single(uintptr_t a, uintptr_t indices, uintptr_t updates, int axis, int device);
 dt_result dt_sigmoid(uintptr_t a, int device);
 dt_result dt_sign(uintptr_t a, int device);

@@ -21,13 +21,15 @@ import (
 // Array is a counted reference to an array of MLX; 0 is none.
 type Array uintptr
 
-// Device is a kind of processor; each has one stream.
+// Device is a kind of processor, which has one stream; or another stream of one.
 type Device int
 
-// The devices.
+// The devices. CPUAside is the CPU through another stream: it works on another
+// core at the same time.
 const (
-	CPU Device = C.DT_CPU
-	GPU Device = C.DT_GPU
+	CPU      Device = C.DT_CPU
+	GPU      Device = C.DT_GPU
+	CPUAside Device = C.DT_CPU_ASIDE
 )
 
 // Dtype is MLX's number of an element type.

@@ -44,9 +44,25 @@ static int vjp(uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t
   return failed;
 }
 
+static char* dot(const uintptr_t* arrays, size_t n, size_t* len) {
+  char* text = NULL;
+  FILE* stream = open_memstream(&text, len);
+  if (!stream) return NULL;
+  mlx_node_namer names = dt.mlx_node_namer_new();
+  mlx_vector_array v = dt.mlx_vector_array_new_data((const mlx_array*)arrays, n);
+  int failed = dt.mlx_export_to_dot(stream, names, v);
+  dt.mlx_vector_array_free(v);
+  dt.mlx_node_namer_free(names);
+  if (fclose(stream) || failed) {
+    free(text);
+    return NULL;
+  }
+  return text;
+}
+
 // Tracing recurses as deep as the graph, and the compile cache belongs to the
 // thread that called: so one thread with a large stack does all of it.
-enum job_kind { JOB_NEW, JOB_CALL, JOB_FREE, JOB_VJP };
+enum job_kind { JOB_NEW, JOB_CALL, JOB_FREE, JOB_VJP, JOB_DOT };
 
 static struct {
   pthread_mutex_t mutex;
@@ -58,6 +74,7 @@ static struct {
   const uintptr_t *in, *cotangents;
   size_t n, m;
   uintptr_t *outs, *grads;
+  size_t* len;
   int device;
   uintptr_t result;
 } job = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -78,7 +95,7 @@ static void run_job(void) {
       break;
     }
     case JOB_CALL: {
-      dt.mlx_set_compile_mode(job.device == DT_CPU ? MLX_COMPILE_MODE_NO_FUSE : MLX_COMPILE_MODE_ENABLED);
+      dt.mlx_set_compile_mode(job.device == DT_GPU ? MLX_COMPILE_MODE_ENABLED : MLX_COMPILE_MODE_NO_FUSE);
       mlx_vector_array in = dt.mlx_vector_array_new_data((const mlx_array*)job.in, job.n), res = {0};
       int failed = dt.mlx_closure_apply(&res, (mlx_closure){(void*)job.closure}, in);
       dt.mlx_vector_array_free(in);
@@ -90,6 +107,9 @@ static void run_job(void) {
       break;
     case JOB_VJP:
       job.result = !vjp(job.closure, job.in, job.n, job.cotangents, job.m, job.outs, job.grads);
+      break;
+    case JOB_DOT:
+      job.result = (uintptr_t)dot(job.in, job.n, job.len);
       break;
   }
 }
@@ -154,4 +174,10 @@ void dt_compiled_free(uintptr_t closure, int device) {
     dt.mlx_closure_free((mlx_closure){(void*)closure});
   else
     submit(JOB_FREE, closure, NULL, 0, device);
+}
+
+char* dt_dot(const uintptr_t* arrays, size_t n, size_t* len) {
+  if (tracing) return dot(arrays, n, len);
+  job.len = len;
+  return (char*)submit(JOB_DOT, 0, arrays, n, DT_CPU);
 }

@@ -11,9 +11,10 @@
 //
 // # Threads
 //
-// Every device has one evaluation stream that all threads share, and one lock
-// around every C call makes that safe, evaluation included. Callbacks from C
-// into Go release the lock while Go code runs.
+// Every device has one evaluation stream that all threads share, the CPU another
+// one for work that goes beside the rest of an evaluation, and one lock around
+// every C call makes that safe, evaluation included. Callbacks from C into Go
+// release the lock while Go code runs.
 //
 // # Lifetime
 //

@@ -12,7 +12,7 @@
 #include <sys/sysinfo.h>
 #endif
 
-mlx_stream dt_streams[2];
+mlx_stream dt_streams[DT_STREAMS];
 static mlx_device devices[2];
 static int has_gpu, has_cuda;
 static char error_text[8192];
@@ -53,8 +53,11 @@ static int start_streams(void) {
     dt_streams[d] = dt.mlx_stream_new_thread_unsafe(devices[d]);
     if (!dt_streams[d].ctx) return 1;
   }
-  for (int d = has_gpu; d >= 0; d--) {
-    dt_result one = dt_eye(1, 1, 0, MLX_FLOAT32, d);
+  dt_streams[DT_CPU_ASIDE] = dt.mlx_stream_new_thread_unsafe(devices[DT_CPU]);
+  for (int s = DT_STREAMS - 1; s >= 0; s--) {
+    if (s == DT_GPU && !has_gpu) continue;
+    if (!dt_streams[s].ctx) return 1;
+    dt_result one = dt_eye(1, 1, 0, MLX_FLOAT32, s);
     if (!one.ctx || dt_eval(&one.ctx, 1, 0)) return 1;
     dt_free(&one.ctx, 1);
   }
@@ -92,7 +95,7 @@ void dt_prepare_thread(void) {
 
 void dt_select(int device) {
   dt_prepare_thread();
-  dt.mlx_set_default_device(devices[device]);
+  dt.mlx_set_default_device(devices[device == DT_CPU_ASIDE ? DT_CPU : device]);
 }
 
 int dt_has_gpu(void) { return has_gpu; }
@@ -166,15 +169,32 @@ int dt_is_evaluated(uintptr_t a) {
   return ready;
 }
 
+// forget_errors clears what a failure leaves on the CPU's streams: when one of
+// them hands its error to another it keeps it, and the next evaluation that both
+// take part in would fail by it.
+static void forget_errors(void) {
+  static char text[sizeof error_text];
+  memcpy(text, error_text, sizeof text);
+  dt.mlx_synchronize(dt_streams[DT_CPU]);
+  dt.mlx_synchronize(dt_streams[DT_CPU_ASIDE]);
+  memcpy(error_text, text, sizeof text);
+}
+
 int dt_eval(const uintptr_t* arrays, size_t n, int async) {
   dt_prepare_thread();
   mlx_vector_array v = dt.mlx_vector_array_new_data((const mlx_array*)arrays, n);
   int failed = async ? dt.mlx_async_eval(v) : dt.mlx_eval(v);
   dt.mlx_vector_array_free(v);
+  if (failed) forget_errors();
   return failed;
 }
 
-int dt_synchronize(int device) { return dt.mlx_synchronize(dt_streams[device]); }
+int dt_synchronize(int device) {
+  int failed = dt.mlx_synchronize(dt_streams[device]);
+  if (device == DT_CPU) failed |= dt.mlx_synchronize(dt_streams[DT_CPU_ASIDE]);
+  if (failed) forget_errors();
+  return failed;
+}
 
 int dt_memory(size_t* active, size_t* peak, size_t* cache) {
   return dt.mlx_get_active_memory(active) | dt.mlx_get_peak_memory(peak) | dt.mlx_get_cache_memory(cache);

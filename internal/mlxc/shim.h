@@ -5,10 +5,11 @@
 
 #include "api_gen.h"
 
-enum { DT_CPU = 0, DT_GPU = 1 };
+enum { DT_CPU = 0, DT_GPU = 1, DT_CPU_ASIDE = 2, DT_STREAMS = 3 };
 
-// dt_streams holds the one evaluation stream of each device.
-extern mlx_stream dt_streams[2];
+// dt_streams holds the evaluation streams: one of each device, and another one
+// of the CPU, with a thread of its own.
+extern mlx_stream dt_streams[DT_STREAMS];
 
 // dt_select makes a device and its stream the default of this thread, for
 // functions of MLX that take no stream.
@@ -48,9 +49,9 @@ int dt_is_evaluated(uintptr_t a);
 int dt_eval(const uintptr_t* arrays, size_t n, int async);
 int dt_synchronize(int device);
 
-// What traces runs on one thread of its own with a large stack: compiled
-// closures and differentiation. Its caller must be the only one, or be inside a
-// trace, on that thread.
+// What recurses as deep as a graph runs on one thread of its own with a large
+// stack: compiled closures, differentiation and dt_dot. Its caller must be the
+// only one, or be inside a trace, on that thread.
 int dt_on_tracing_thread(void);
 
 // dt_vjp writes MLX's own outputs and gradients of closure id.
@@ -60,6 +61,10 @@ int dt_vjp(int device, uintptr_t id, const uintptr_t* primals, size_t n, const u
 uintptr_t dt_compiled_new(uintptr_t id, int device);
 uintptr_t dt_compiled_call(uintptr_t closure, const uintptr_t* in, size_t n, int device);
 void dt_compiled_free(uintptr_t closure, int device);
+
+// dt_dot writes the graph behind arrays in the DOT language, in memory of *len
+// bytes that the caller frees, or returns NULL.
+char* dt_dot(const uintptr_t* arrays, size_t n, size_t* len);
 
 // dt_reader makes a reader over a file descriptor, which it then owns, whose
 // first bytes are replaced by prefix; MLX may use it on any thread.
@@ -74,6 +79,19 @@ void dt_map_free(uintptr_t map);
 // dt_take_read_failure returns 1 once and copies its label.
 void dt_read_failed(const char* label);
 int dt_take_read_failure(char* label, size_t n);
+
+// dt_kernel_new makes a kernel of the GPU's language, Metal or CUDA, and
+// dt_kernel_apply the arrays of one launch of it.
+typedef struct dt_launch {
+  int grid[3], group[3];
+  size_t outputs;
+  const int* shapes; // of all outputs, one after the other
+  const size_t* ndims;
+  const int* dtypes;
+} dt_launch;
+uintptr_t dt_kernel_new(const char* name, const char** inputs, size_t n, const char** outputs, size_t m,
+                        const char* source, const char* header);
+uintptr_t dt_kernel_apply(uintptr_t kernel, const uintptr_t* inputs, size_t n, const dt_launch* l);
 
 int dt_memory(size_t* active, size_t* peak, size_t* cache);
 int64_t dt_physical_memory(void);

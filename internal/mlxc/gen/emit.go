@@ -16,7 +16,7 @@ var mlxType = regexp.MustCompile(`\bmlx_\w+\b`)
 // wrappers that Go calls.
 func writeHeader(w io.Writer, api headerAPI, funcs []function) error {
 	fmt.Fprint(w, warning, "#ifndef DELTATAPE_MLXC_API_GEN_H\n#define DELTATAPE_MLXC_API_GEN_H\n\n")
-	fmt.Fprint(w, "#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n\n")
+	fmt.Fprint(w, "#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n\n")
 	done := map[string]bool{}
 	var need func(text string) error
 	need = func(text string) error {
