@@ -163,8 +163,32 @@ func TestNonDifferentiableOutputs(t *testing.T) {
 		if got := out[i].RequiresGrad(); got != want {
 			t.Errorf("output %d requires a gradient: got %v, want %v", i, got, want)
 		}
+		if got := out[i].Differentiable(); got != want {
+			t.Errorf("output %d is differentiable: got %v, want %v", i, got, want)
+		}
+	}
+	for _, v := range []*autograd.Var{x, x.Detach(), tape.Const(vec(1))} {
+		if !v.Differentiable() {
+			t.Error("a value of floats is not differentiable")
+		}
+	}
+	inside := autograd.Checkpoint(func(in ...*autograd.Var) []*autograd.Var {
+		return []*autograd.Var{in[0], autograd.Apply(round, in...)[0], in[0].Detach()}
+	}, x)
+	for i, want := range []bool{true, false, true} {
+		if got := inside[i].Differentiable(); got != want {
+			t.Errorf("result %d of a Checkpoint is differentiable: got %v, want %v", i, got, want)
+		}
 	}
 	backward(t, sum(out[0]))
+}
+
+// round is a Function without a gradient.
+var round = custom{
+	func(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+		ctx.MarkNonDifferentiable(0)
+		return []*tensor.Tensor{tensor.Round(in[0])}
+	}, nil,
 }
 
 func TestNilGradient(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 // The second run hangs on the gradients that come in: its operands depend on
 // them, so that it can't be evaluated early, beside the forward pass.
 func Checkpoint(f func(in ...*Var) []*Var, in ...*Var) []*Var {
-	return Apply(&checkpoint{f, len(in)}, in...)
+	return Apply(&checkpoint{f: f, n: len(in)}, in...)
 }
 
 // checkpoint is the Function of a Checkpoint. Vars that its f captures become
@@ -29,6 +29,8 @@ func Checkpoint(f func(in ...*Var) []*Var, in ...*Var) []*Var {
 type checkpoint struct {
 	f func(in ...*Var) []*Var
 	n int // arguments of f
+
+	marked []bool // results that are not differentiable
 }
 
 func (c *checkpoint) String() string { return "autograd.Checkpoint" }
@@ -51,6 +53,7 @@ func (c *checkpoint) Forward(ctx *Context, _ ...*tensor.Tensor) []*tensor.Tensor
 	values := make([]*tensor.Tensor, len(out))
 	for i, v := range out {
 		values[i] = v.value
+		c.marked = append(c.marked, v.marked)
 		if !v.requires {
 			ctx.MarkNonDifferentiable(i)
 		}

@@ -19,9 +19,10 @@
 // A Function is the one way to define an operation, inside this module and
 // outside it: a forward pass on tensors that saves what its backward pass
 // needs, and a backward pass that turns gradients of the outputs into gradients
-// of the inputs. Package gradcheck proves that the two agree. Checkpoint trades
-// time for memory: it forgets what its function computed and computes it again
-// in the backward pass.
+// of the inputs. Package gradcheck proves that the two agree; docs/custom-ops.md
+// shows the way from a formula to a tested operation. Checkpoint trades time for
+// memory: it forgets what its function computed and computes it again in the
+// backward pass. Tape.Stats says what each kind of operation keeps.
 //
 // Derivatives are of the first order: the backward pass is not recorded.
 //
@@ -45,9 +46,11 @@
 // with *tensor.Error, as in package tensor. The backward pass returns errors
 // that name the operation: a gradient of the wrong shape or dtype, a second
 // pass over what was freed, a loss that is not one number or depends on nothing.
-// An error that arises when a graph is evaluated does not know where it was
-// built; DetectAnomaly makes a tape find values that are not finite and name
-// the operation, where it was applied, and the input concerned.
+// An error that arises when a graph is evaluated names the file or kernel that
+// failed and the result that was asked for, but not the operation between them.
+// DetectAnomaly makes a tape evaluate step by step: it names the operation whose
+// evaluation fails or gives values that are not finite, where it was applied, and
+// the input concerned.
 //
 // # Caveats
 //

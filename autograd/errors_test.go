@@ -121,6 +121,33 @@ func TestBackwardErrors(t *testing.T) {
 			}, silu(x))[0]))
 			return err
 		}, "backward of custom: autograd.Apply(custom): Saved(0): Forward saved 0 tensors"},
+		{"gradient closed", func(tape *autograd.Tape, x *autograd.Var) error {
+			_, err := tape.Backward(sum(autograd.Apply(custom{
+				func(_ *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+					return []*tensor.Tensor{tensor.MulScalar(in[0], 2)}
+				},
+				func(_ *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+					d := tensor.MulScalar(grad[0], 2)
+					tensor.Free(grad[0])
+					return []*tensor.Tensor{d}
+				},
+			}, x)[0]))
+			return err
+		}, "backward of custom: it closed the gradient of output 0, which belongs to the tape"},
+		{"saved tensor closed", func(tape *autograd.Tape, x *autograd.Var) error {
+			_, err := tape.Backward(sum(autograd.Apply(custom{
+				func(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+					ctx.Save(nil, in[0])
+					return []*tensor.Tensor{tensor.Square(in[0])}
+				},
+				func(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+					d := tensor.MulScalar(tensor.Mul(grad[0], ctx.Saved(1)), 2)
+					tensor.Free(ctx.Saved(1))
+					return []*tensor.Tensor{d}
+				},
+			}, silu(x))[0]))
+			return err
+		}, "backward of custom: it closed saved tensor 1, which belongs to the tape"},
 		{"hook of another shape", func(tape *autograd.Tape, x *autograd.Var) error {
 			x.Hook(func(*tensor.Tensor) *tensor.Tensor { return vec(1) })
 			_, err := tape.Backward(sum(x))
@@ -197,6 +224,13 @@ func TestMisuse(t *testing.T) {
 				return []*tensor.Tensor{tensor.Neg(s.Use(in[0]))}
 			}), x)
 		}, "output 0 of Forward is nil or closed"},
+		{"operand closed", func(_ *autograd.Tape, x *autograd.Var) {
+			autograd.Apply(forward(func(in []*tensor.Tensor) []*tensor.Tensor {
+				y := tensor.Neg(in[0])
+				tensor.Free(in[0])
+				return []*tensor.Tensor{y}
+			}), x)
+		}, "autograd.Apply(custom): Forward closed operand 0, which belongs to the tape"},
 		{"closed saved tensor", func(_ *autograd.Tape, x *autograd.Var) {
 			autograd.Apply(custom{
 				func(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {

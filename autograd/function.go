@@ -11,7 +11,8 @@ import (
 // Function is a differentiable operation. Its configuration lives in fields
 // that neither method changes. Tensors that the methods compute belong to the
 // tape, which releases them when the method returns unless they are outputs,
-// gradients or saved: neither method needs a scope of its own.
+// gradients or saved: neither method needs a scope of its own. What they are
+// given is the tape's and stays open.
 //
 // If it has a String method, errors call it by that, else by its type.
 type Function interface {
@@ -167,6 +168,11 @@ func (c *Context) settle(values []*tensor.Tensor, start mark) []*Var {
 	if len(values) == 0 {
 		panic(tensor.NewError(c.op(), nil, "Forward returned no outputs"))
 	}
+	for i, v := range c.in {
+		if v != nil && v.value.Closed() {
+			panic(tensor.NewError(c.op(), nil, "Forward closed operand %d, which belongs to the tape", i))
+		}
+	}
 	fresh := t.since(start)
 	requires := c.requires()
 	out := make([]*Var, len(values))
@@ -182,7 +188,12 @@ func (c *Context) settle(values []*tensor.Tensor, start mark) []*Var {
 				y = t.scope.Use(y)
 			}
 		}
-		out[i] = c.graph.newVar(y, requires && y.Dtype().IsFloat() && !slices.Contains(c.constant, i))
+		constant := slices.Contains(c.constant, i)
+		out[i] = c.graph.newVar(y, requires && y.Dtype().IsFloat() && !constant)
+		out[i].marked = constant
+		if f, ok := c.fn.(*checkpoint); ok {
+			out[i].marked = f.marked[i]
+		}
 	}
 	for i, x := range c.saved {
 		if x == nil {

@@ -37,6 +37,12 @@ func (g *graph) newVar(value *tensor.Tensor, requires bool) *Var {
 	return v
 }
 
+func (g *graph) newLeaf(value *tensor.Tensor, requires bool) *Var {
+	v := g.newVar(value, requires)
+	v.leaf = true
+	return v
+}
+
 // enter starts a graph inside the current one, which leave goes back to.
 func (t *Tape) enter(m mode) *graph {
 	t.graph = &graph{tape: t, outer: t.graph, mode: m, standIns: make(map[*Var]*Var)}

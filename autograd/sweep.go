@@ -124,12 +124,30 @@ func (s *sweep) step(ctx *Context) error {
 	}
 	in, err := ctx.backward(slices.Clip(t.operands[base:]))
 	t.operands = t.operands[:base]
+	if err == nil {
+		err = s.intact(ctx)
+	}
 	if err != nil {
 		return err
 	}
 	s.pass(ctx, in, t.since(start))
 	if !t.retain {
 		ctx.release()
+	}
+	return nil
+}
+
+// intact reports what Backward closed that others may read.
+func (s *sweep) intact(ctx *Context) error {
+	for i, v := range ctx.out {
+		if v.requires && s.grads[v.slot] != nil && s.grads[v.slot].Closed() {
+			return errors.Errorf("backward of %v: it closed the gradient of output %d, which belongs to the tape", ctx, i)
+		}
+	}
+	for i, x := range ctx.saved {
+		if x != nil && x.Closed() {
+			return errors.Errorf("backward of %v: it closed saved tensor %d, which belongs to the tape", ctx, i)
+		}
 	}
 	return nil
 }

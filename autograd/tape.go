@@ -76,14 +76,14 @@ func (t *Tape) Var(x *tensor.Tensor) *Var {
 		panic(tensor.NewError("autograd.Tape.Var", []*tensor.Tensor{x},
 			"want a floating-point dtype, got %s; Const takes any", x.Dtype()))
 	}
-	return t.graph.newVar(h, true)
+	return t.graph.newLeaf(h, true)
 }
 
 // Const puts x on the tape as a value without a gradient. It stays the
 // caller's.
 func (t *Tape) Const(x *tensor.Tensor) *Var {
 	t.mustBeOpen("Tape.Const")
-	return t.graph.newVar(t.scope.Use(x), false)
+	return t.graph.newLeaf(t.scope.Use(x), false)
 }
 
 // Param returns the leaf of p on this tape. All uses of a parameter on a tape
@@ -96,7 +96,7 @@ func (t *Tape) Param(p *Param) *Var {
 		if p == nil {
 			panic(tensor.NewError("autograd.Tape.Param", nil, "the parameter is nil"))
 		}
-		l = leaf{t.root.newVar(t.scope.Use(p.value), p.trainable), p.version}
+		l = leaf{t.root.newLeaf(t.scope.Use(p.value), p.trainable), p.version}
 		t.leaves[p] = l
 		t.inOrder = append(t.inOrder, p)
 	}
@@ -106,6 +106,10 @@ func (t *Tape) Param(p *Param) *Var {
 	}
 	return l.v
 }
+
+// Params lists the parameters that have a leaf on the tape, in the order of
+// their first use.
+func (t *Tape) Params() []*Param { return slices.Clone(t.inOrder) }
 
 // Keep moves tensors out of the tape, so that they outlive it.
 func (t *Tape) Keep(ts ...*tensor.Tensor) { t.scope.Keep(ts...) }
@@ -155,7 +159,7 @@ func (t *Tape) reuse(ctx *Context) {
 // mark is a moment in the life of a tape.
 type mark struct{ tensors, params int }
 
-func (t *Tape) mark() mark { return mark{t.scope.Len(), len(t.inOrder)} }
+func (t *Tape) mark() mark { return mark{t.scope.Mark(), len(t.inOrder)} }
 
 // since lists the tensors that were made since m, parameters excepted. The
 // list is valid until the next call.

@@ -8,6 +8,8 @@ type Var struct {
 	value    *tensor.Tensor
 	slot     int // place of the gradient in a sweep; meaningful if requires
 	requires bool
+	leaf     bool // its value is not the result of an operation of the tape
+	marked   bool // as non-differentiable
 }
 
 // Value returns the tensor. It belongs to the tape, and what is computed from it
@@ -29,11 +31,20 @@ func (v *Var) Dtype() tensor.Dtype { return v.value.Dtype() }
 // RequiresGrad reports whether a gradient flows to v.
 func (v *Var) RequiresGrad() bool { return v.requires }
 
+// Differentiable reports whether a gradient means anything for v: it is false for
+// integers and bools, and for outputs that a Function marked as without a
+// gradient. Constants are differentiable.
+func (v *Var) Differentiable() bool { return !v.marked && v.Dtype().IsFloat() }
+
 // Tape returns the tape that v is on.
 func (v *Var) Tape() *Tape { return v.graph.tape }
 
 // Detach returns v's value as a constant: no gradient flows through it.
-func (v *Var) Detach() *Var { return v.graph.newVar(v.value, false) }
+func (v *Var) Detach() *Var {
+	d := v.graph.newVar(v.value, false)
+	d.leaf = v.leaf
+	return d
+}
 
 // Hook calls f with the gradient of v in each backward pass, once it is complete
 // and before it flows on. A tensor that f returns takes its place and must have

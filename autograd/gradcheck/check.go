@@ -36,14 +36,30 @@ type Options struct {
 	Inputs []int
 
 	// Params are parameters that the function uses and whose gradients are to
-	// be checked, too. During the check their values are float64.
+	// be checked, too. During the check all parameters that the function uses
+	// have float64 values.
 	Params []*autograd.Param
+
+	// AllParams adds every trainable parameter that the function uses.
+	AllParams bool
+
+	// Float64Only leaves out the one pass in the dtype that the inputs came in,
+	// for functions that know float64 only.
+	Float64Only bool
+
+	// Report, if not nil, is overwritten with what the check covered.
+	Report *Report
 }
 
-// Run is Check for a test: it reports the error to t.
+// Run is Check for a test: it reports the error to t, and logs what was covered.
 func Run(t testing.TB, f func(...*autograd.Var) []*autograd.Var, inputs []*tensor.Tensor, opt Options) {
 	t.Helper()
-	if err := Check(f, inputs, opt); err != nil {
+	if opt.Report == nil {
+		opt.Report = new(Report)
+	}
+	err := Check(f, inputs, opt)
+	t.Logf("%v", opt.Report)
+	if err != nil {
 		t.Errorf("%v", err)
 	}
 }
@@ -52,6 +68,10 @@ func Run(t testing.TB, f func(...*autograd.Var) []*autograd.Var, inputs []*tenso
 // package documentation says what else it tries. It returns a *Mismatch if a
 // gradient is wrong, and another error if something else is.
 func Check(f func(...*autograd.Var) []*autograd.Var, inputs []*tensor.Tensor, opt Options) error {
+	if opt.Report == nil {
+		opt.Report = new(Report)
+	}
+	*opt.Report = Report{Fast: opt.Fast}
 	c, err := newChecker(f, inputs, opt)
 	if err != nil {
 		return errors.Wrap(err, "gradcheck")
@@ -63,7 +83,7 @@ func Check(f func(...*autograd.Var) []*autograd.Var, inputs []*tensor.Tensor, op
 // check runs the parts of a check, each on a tape of its own, since parameters
 // are set between them.
 func (c *checker) check() error {
-	for _, part := range []func(*trial) error{c.repeats, c.derivatives, c.properties} {
+	for _, part := range []func(*trial) error{c.repeats, c.measureNoise, c.measureGradNoise, c.derivatives, c.properties} {
 		base, err := c.baseline()
 		if err != nil {
 			return err
@@ -84,11 +104,18 @@ type checker struct {
 	scope  *tensor.Scope
 	random *rand.Rand
 
+	given  []*tensor.Tensor // the inputs as they came
 	inputs []*tensor.Tensor // floats are float64
 	vars   []*variable
-	kept   []*tensor.Tensor // the parameters' own values
-	wide   []*tensor.Tensor // and those in float64
-	sizes  []int            // elements of the floating-point outputs
+	params []*autograd.Param // those that the function uses, checked or not
+	kept   []*tensor.Tensor  // their own values
+	wide   []*tensor.Tensor  // and those in float64
+	sizes  []int             // elements of the differentiable outputs
+
+	scale     float64   // sum of the outputs' norms
+	noise     []float64 // norm of the rounding errors of each output
+	gradNoise []float64 // those of each variable's gradient, of its largest element
+	stepped   []bool    // outputs that stand still under small changes of the inputs
 }
 
 // variable is an input or a parameter whose gradient is checked.
@@ -129,35 +156,87 @@ func newChecker(f func(...*autograd.Var) []*autograd.Var, inputs []*tensor.Tenso
 			return c.fail(errors.Errorf("input %d is nil", i))
 		}
 		x = c.scope.Use(x)
+		c.given = append(c.given, x)
+		skipped := "not asked for"
 		if x.Dtype().IsFloat() {
 			x = tensor.AsType(x, tensor.Float64)
 			if opt.Inputs == nil || slices.Contains(opt.Inputs, i) {
+				skipped = ""
 				if err := c.add(&variable{input: i}, x); err != nil {
 					return c.fail(errors.Wrapf(err, "input %d", i))
 				}
 			}
+		} else {
+			skipped = x.Dtype().String()
+		}
+		if skipped != "" {
+			opt.Report.skip("input %d (%s)", i, skipped)
 		}
 		c.inputs = append(c.inputs, x)
 	}
-	for _, p := range opt.Params {
-		own := c.scope.Use(p.Value())
-		x := tensor.AsType(own, tensor.Float64)
-		if err := c.add(&variable{input: -1, param: p}, x); err != nil {
-			return c.fail(errors.Wrapf(err, "parameter %q", p.Name()))
-		}
-		c.kept, c.wide = append(c.kept, own), append(c.wide, x)
+	none := errors.New("there is no floating-point input to check")
+	if len(inputs) == 0 || len(c.vars) == 0 && len(opt.Params) == 0 && !opt.AllParams {
+		return c.fail(none)
+	}
+	if err := c.addParams(); err != nil {
+		return c.fail(err)
 	}
 	if len(c.vars) == 0 {
-		return c.fail(errors.New("there is no floating-point input to check"))
+		return c.fail(none)
 	}
-	c.restore()
+	c.setParams(c.wide)
 	return c, nil
 }
 
-// restore puts the parameters back to the values at which they are checked.
-func (c *checker) restore() {
-	for i, x := range c.wide {
-		c.opt.Params[i].SetValue(x)
+// addParams makes variables of the parameters that are asked for, or of all that
+// the function uses. The others become float64, too, lest they spoil the dtypes.
+func (c *checker) addParams() error {
+	used, err := c.usedParams()
+	if err != nil {
+		return errors.WithMessage(err, "forward pass")
+	}
+	c.params = slices.Clone(c.opt.Params)
+	for _, p := range used {
+		if !slices.Contains(c.params, p) {
+			c.params = append(c.params, p)
+		}
+	}
+	for i, p := range c.params {
+		own := c.scope.Use(p.Value())
+		x := tensor.AsType(own, tensor.Float64)
+		c.kept, c.wide = append(c.kept, own), append(c.wide, x)
+		switch {
+		case i < len(c.opt.Params) || c.opt.AllParams && p.Trainable():
+			if err := c.add(&variable{input: -1, param: p}, x); err != nil {
+				return errors.Wrapf(err, "parameter %q", p.Name())
+			}
+		case p.Trainable():
+			c.opt.Report.skip("parameter %q (not asked for)", p.Name())
+		default:
+			c.opt.Report.skip("parameter %q (not trainable)", p.Name())
+		}
+	}
+	return nil
+}
+
+// usedParams calls the function once to see which parameters it puts on a tape.
+func (c *checker) usedParams() (used []*autograd.Param, err error) {
+	tape := autograd.NoGrad()
+	defer tape.Close()
+	err = tensor.Try(func() {
+		args := make([]*autograd.Var, len(c.inputs))
+		for i, x := range c.inputs {
+			args[i] = tape.Const(x)
+		}
+		c.f(args...)
+	})
+	return tape.Params(), err
+}
+
+// setParams gives the parameters values.
+func (c *checker) setParams(values []*tensor.Tensor) {
+	for i, x := range values {
+		c.params[i].SetValue(x)
 	}
 }
 
@@ -191,9 +270,7 @@ func (c *checker) add(v *variable, x *tensor.Tensor) error {
 
 // close gives the parameters their values back and frees everything.
 func (c *checker) close() {
-	for i, own := range c.kept {
-		c.opt.Params[i].SetValue(own)
-	}
+	c.setParams(c.kept)
 	c.scope.Close()
 }
 

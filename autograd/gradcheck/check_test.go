@@ -411,6 +411,7 @@ func TestCheckRefuses(t *testing.T) {
 		{"integer output only", "no floating-point output", func(v ...*autograd.Var) []*autograd.Var {
 			return []*autograd.Var{v[0].Tape().Const(ints)}
 		}, list(normal(1, 2))},
+		{"too large for a full check", "10000 outputs by 10000 inputs are too many derivatives", f, list(tensor.Ones(tensor.Float32, 100, 100))},
 		{"wrong use", "tensor.MatMul", apply(saving(matmul), matmulGrad), list(normal(1, 2, 3), normal(2, 2, 3))},
 	} {
 		t.Run(c.name, func(t *testing.T) {

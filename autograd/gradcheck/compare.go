@@ -5,8 +5,6 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
-
-	"github.com/deltatape/deltatape/autograd/internal/rowmajor"
 )
 
 // comparison is that of two Jacobians.
@@ -21,6 +19,7 @@ type comparison struct {
 // block is the part of a comparison that concerns one output and one variable.
 type block struct {
 	*comparison
+	row, col          int // where it begins
 	rows              []functional
 	cols              []direction
 	analytic, numeric *mat.Dense
@@ -57,7 +56,7 @@ func (m *comparison) check() error {
 				rEnd++
 			}
 			b := &block{
-				comparison: m, rows: m.rows[r:rEnd], cols: m.cols[k:kEnd],
+				comparison: m, row: r, col: k, rows: m.rows[r:rEnd], cols: m.cols[k:kEnd],
 				analytic: mat.DenseCopyOf(m.analytic.Slice(r, rEnd, k, kEnd)),
 				numeric:  mat.DenseCopyOf(m.numeric.Slice(r, rEnd, k, kEnd)),
 			}
@@ -116,7 +115,7 @@ func (b *block) agrees(r, k int, numeric, slack float64) bool {
 	if math.IsInf(a, 0) {
 		return false
 	}
-	atol := 1e-7 * b.largest
+	atol := (1e-7 + 16*b.c.gradNoise[b.cols[k].v]) * b.largest
 	if b.c.opt.Atol > 0 {
 		atol = b.c.opt.Atol * b.cols[k].length()
 	}
@@ -134,13 +133,14 @@ func (b *block) reconsider(suspects []int, first *mat.Dense, step otherStep) err
 		}
 	}
 	h := b.c.opt.Eps * step.factor
-	second, err := b.c.numeric(b.rows, cols, h)
+	slack, formula := 0.0, central
+	if step.rounding {
+		o := b.rows[0].o
+		slack, formula = 64*max(double*floats.Norm(b.base.values[o], 2), b.c.noise[o])/h, fivePoints
+	}
+	second, err := b.c.numeric(b.rows, cols, h, formula)
 	if err != nil {
 		return err
-	}
-	slack := 0.0
-	if step.rounding {
-		slack = 64 * 0x1p-52 * floats.Norm(b.base.values[b.rows[0].o], 2) / h
 	}
 	for i, k := range suspects {
 		unit := b.cols[k].length() / cols[i].length()
@@ -159,46 +159,4 @@ func (b *block) reconsider(suspects []int, first *mat.Dense, step otherStep) err
 		}
 	}
 	return nil
-}
-
-// mismatch describes the worst disagreement of a block, with the numeric values
-// of the first step.
-func (b *block) mismatch(numeric *mat.Dense) error {
-	m := &Mismatch{Input: -1, Output: b.base.at[b.rows[0].o]}
-	worst := -1.0
-	var row functional
-	var col direction
-	for r := range b.rows {
-		for k := range b.cols {
-			if b.agrees(r, k, b.numeric.At(r, k), 0) {
-				continue
-			}
-			m.Wrong++
-			a, n := b.analytic.At(r, k), numeric.At(r, k)
-			off := math.Abs(a - n)
-			if math.IsNaN(off) {
-				off = math.Inf(1)
-			}
-			if off > worst {
-				worst, row, col = off, b.rows[r], b.cols[k]
-				m.Analytic, m.Numeric = a, n
-			}
-		}
-	}
-	v := b.c.vars[col.v]
-	m.Total = len(b.rows) * len(b.cols)
-	m.Input = v.input
-	if v.param != nil {
-		m.Param = v.param.Name()
-	}
-	if col.at >= 0 {
-		m.Index = rowmajor.Index(col.at, v.shape)
-		m.Analytic /= col.unit
-		m.Numeric /= col.unit
-	}
-	if row.at >= 0 {
-		m.OutputIndex = rowmajor.Index(row.at, b.base.outs[row.o].Shape())
-	}
-	m.Cause = b.cause(numeric)
-	return m
 }

@@ -1,10 +1,14 @@
 package gradcheck
 
 import (
+	"github.com/pkg/errors"
 	"gonum.org/v1/gonum/diff/fd"
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 )
+
+// mostDerivatives is what a full check takes on: 512 MiB a Jacobian.
+const mostDerivatives = 1 << 26
 
 // A Jacobian here has a row for each functional of an output and a column for
 // each direction in a variable: elements in a full check, random vectors in a
@@ -29,16 +33,21 @@ type functional struct {
 func (c *checker) derivatives(base *trial) error {
 	cols, rows := c.directions(), c.functionals(base)
 	if len(cols) == 0 || len(rows) == 0 {
+		c.opt.Report.compared(c.vars, nil, nil, nil)
 		return nil // empty tensors
+	}
+	if len(rows)*len(cols) > mostDerivatives {
+		return errors.Errorf("%d outputs by %d inputs are too many derivatives to compare one by one: choose smaller inputs, or Options.Fast", len(rows), len(cols))
 	}
 	analytic, err := c.analytic(base, rows, cols)
 	if err != nil {
 		return err
 	}
-	numeric, err := c.numeric(rows, cols, c.opt.Eps)
+	numeric, err := c.numeric(rows, cols, c.step(), c.formula())
 	if err != nil {
 		return err
 	}
+	c.opt.Report.compared(c.vars, cols, analytic, numeric)
 	cmp := &comparison{c: c, base: base, rows: rows, cols: cols, analytic: analytic, numeric: numeric}
 	return cmp.check()
 }
@@ -139,8 +148,38 @@ func (d direction) length() float64 {
 	return floats.Norm(d.vector, 2)
 }
 
+// The ways to take differences.
+var (
+	central   = fd.Central
+	forwards  = fd.Forward
+	backwards = fd.Backward
+)
+
+// step and formula are coarser for a function that rounds to float32.
+func (c *checker) step() float64 {
+	if c.opt.Report.Single {
+		return 1e4 * c.opt.Eps
+	}
+	return c.opt.Eps
+}
+
+func (c *checker) formula() fd.Formula {
+	if c.opt.Report.Single {
+		return fivePoints
+	}
+	return central
+}
+
+// fivePoints are central differences whose error falls with the fourth power of
+// the step, for coarse ones.
+var fivePoints = fd.Formula{
+	Stencil:    []fd.Point{{Loc: -2, Coeff: 1. / 12}, {Loc: -1, Coeff: -2. / 3}, {Loc: 1, Coeff: 2. / 3}, {Loc: 2, Coeff: -1. / 12}},
+	Derivative: 1,
+	Step:       1e-2,
+}
+
 // numeric is the Jacobian by central differences.
-func (c *checker) numeric(rows []functional, cols []direction, step float64) (*mat.Dense, error) {
+func (c *checker) numeric(rows []functional, cols []direction, step float64, formula fd.Formula) (*mat.Dense, error) {
 	var failure error
 	f := func(y, u []float64) {
 		values := make([][]float64, len(c.vars))
@@ -163,6 +202,6 @@ func (c *checker) numeric(rows []functional, cols []direction, step float64) (*m
 		}
 	}
 	j := mat.NewDense(len(rows), len(cols), nil)
-	fd.Jacobian(j, f, make([]float64, len(cols)), &fd.JacobianSettings{Formula: fd.Central, Step: step})
+	fd.Jacobian(j, f, make([]float64, len(cols)), &fd.JacobianSettings{Formula: formula, Step: step})
 	return j, failure
 }

@@ -12,14 +12,23 @@
 //	}
 //
 // Every element of every output is compared with respect to every element of
-// every floating-point input, or with Options.Fast one random direction of each.
-// Inputs of other dtypes go to the function as they are. Parameters that the
-// function uses are checked when Options.Params names them.
+// every floating-point input, or with Options.Fast one random direction of each;
+// where that disagrees, halving finds the element. Inputs of other dtypes go to
+// the function as they are. Parameters that the function uses are checked when
+// Options.Params names them, or all with Options.AllParams.
 //
 // Besides, the backward pass has to be the same each time it runs, also when
 // the function was called with other values in between. Gradients have to be
 // linear in the seeds, and zero for zero seeds. An absent gradient of an output
-// has to act as zeros. How inputs and seeds lie in memory must not matter.
+// has to act as zeros. Whether other inputs are constants, whether the tape
+// records, and how inputs and seeds lie in memory must not matter. At last the
+// function runs once in the dtype that the inputs came in: there its gradients
+// must have that dtype, and in float32 be about those of float64.
+//
+// A function that rounds to float32 inside is checked with coarser steps, by what
+// its rounding allows. One that rounds to half precision can't be checked.
+//
+// Report says what was covered; Run logs it.
 //
 // Parity compares two implementations of one function, outputs and gradients,
 // in the dtype of the inputs: the tool for fused kernels and low precision,
@@ -29,12 +38,13 @@
 //
 // The function is evaluated twice for each input element, so inputs should be
 // small, but larger than 1 along every axis that means something, batches
-// included: a mistake that needs two rows is not found with one. Points must
-// keep away from kinks (|x| near 0, ties in a maximum), where central
-// differences and derivatives disagree.
+// included: a mistake that needs two rows is not found with one, and one that
+// needs 65 tokens not with 64. Points must keep away from kinks (|x| near 0, ties
+// in a maximum), where central differences and derivatives disagree.
 //
 // # Errors
 //
 // Check returns an error, Run reports it to a test. A wrong gradient is a
-// *Mismatch, which names the input, the index, both values and a likely cause.
+// *Mismatch, which names the input, the index, both values and a likely cause; at
+// a kink or a jump, that one.
 package gradcheck

@@ -5,6 +5,7 @@ import (
 
 	"github.com/deltatape/deltatape/autograd"
 	"github.com/deltatape/deltatape/autograd/gradcheck"
+	"github.com/deltatape/deltatape/ops"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -26,4 +27,21 @@ func ExampleCheck() {
 	fmt.Println(gradcheck.Check(f, []*tensor.Tensor{x}, gradcheck.Options{}))
 	// Output:
 	// gradcheck: wrong gradient of output 0[1] with respect to input 0[1]: analytic 4, numeric 12 (2 of 4 derivatives are wrong); it looks like a wrong factor: 0.3333 times what it should be
+}
+
+func ExampleReport() {
+	w := autograd.NewParam("w", tensor.FromSlice([]float64{1, 2}))
+	f := func(v ...*autograd.Var) []*autograd.Var {
+		return []*autograd.Var{ops.Mul(v[0], v[0].Tape().Param(w)), v[1]}
+	}
+	x, labels := tensor.FromSlice([]float64{1, 2, 3, 4}, 2, 2), tensor.FromSlice([]int32{0, 1})
+	var report gradcheck.Report
+	err := gradcheck.Check(f, []*tensor.Tensor{x, labels}, gradcheck.Options{AllParams: true, Report: &report})
+	fmt.Println(err)
+	fmt.Println("checked:", report.Checked)
+	fmt.Println("not checked:", report.Skipped)
+	// Output:
+	// <nil>
+	// checked: [input 0 [2 2] parameter "w" [2]]
+	// not checked: [input 1 (int32) output 1 (int32)]
 }

@@ -16,10 +16,10 @@ import (
 // entry of the first pair of output and input where one does.
 type Mismatch struct {
 	Output      int    // position of the output
-	OutputIndex []int  // element of it; nil in a fast check, which adds them up
+	OutputIndex []int  // element of it; nil where a fast check can't tell
 	Input       int    // position of the input, or −1 for a parameter
 	Param       string // name of the parameter
-	Index       []int  // element of the input; nil in a fast check
+	Index       []int  // element of the input; nil where a fast check can't tell
 
 	Analytic, Numeric float64 // derivative by the backward pass, and by differences
 	Wrong, Total      int     // derivatives of this pair that disagree, and all
@@ -57,6 +57,8 @@ func (b *block) cause(numeric *mat.Dense) string {
 		return "the gradient is not finite"
 	case !finite(n):
 		return "the function is not finite near this point"
+	case b.c.stepped[b.rows[0].o]:
+		return "the function moves in steps: it rounds to less than float32, or is constant in pieces, and differences can't tell its gradient; Parity compares two implementations"
 	case allZero(a):
 		return "no gradient arrives: the path is detached, or nil or zero is returned for it"
 	case allZero(n):
@@ -67,9 +69,16 @@ func (b *block) cause(numeric *mat.Dense) string {
 	case proportional && math.Abs(c+1) < 1e-3:
 		return "the sign is wrong"
 	case b.c.opt.Fast:
-		return fmt.Sprintf("it is %.4g times what it should be; a check without Fast names the elements", c)
+		return fmt.Sprintf("along a random direction it is %.4g times what it should be; a check without Fast compares all elements", c)
 	case proportional:
-		return fmt.Sprintf("it looks like a wrong factor: %.4g times what it should be", c)
+		return fmt.Sprintf("it looks like a wrong factor: %.4g times what it should be%s", c, b.average(c, v))
+	}
+	if j := b.swapped(); j != nil {
+		return fmt.Sprintf("it looks like the gradient of %v", j)
+	}
+	switch {
+	case b.ignoresSeed():
+		return "it is the same for every element of the output: the backward pass ignores the gradient that it is given, or its place"
 	case b.transposed(numeric, v):
 		return "it looks transposed"
 	case b.zeroWhereWrong():
@@ -79,6 +88,56 @@ func (b *block) cause(numeric *mat.Dense) string {
 		return fmt.Sprintf("it is right only at index 0 of axis %d of the input", axis)
 	}
 	return "a term is missing or wrong"
+}
+
+// average recognises the factor between a sum and a mean over axes of the input
+// or the output.
+func (b *block) average(c float64, v *variable) string {
+	lengths := append(slices.Clone(v.shape), b.base.outs[b.rows[0].o].Shape()...)
+	for _, n := range append(lengths, len(v.value), len(b.rows)) {
+		switch {
+		case n < 2:
+		case math.Abs(c*float64(n)-1) < 1e-6:
+			return fmt.Sprintf(", a mean over %d in place of a sum?", n)
+		case math.Abs(c/float64(n)-1) < 1e-6:
+			return fmt.Sprintf(", a sum over %d in place of a mean?", n)
+		}
+	}
+	return ""
+}
+
+// ignoresSeed reports whether all elements of the output have one gradient.
+func (b *block) ignoresSeed() bool {
+	for r := range b.rows {
+		if !floats.EqualApprox(b.analytic.RawRowView(r), b.analytic.RawRowView(0), 1e-9*b.largest) {
+			return false
+		}
+	}
+	return len(b.rows) > 1
+}
+
+// swapped returns the variable whose gradient this is, if it is that of another
+// one of the same shape.
+func (b *block) swapped() *variable {
+	i := b.cols[0].v
+	for k := 0; k < len(b.comparison.cols); k += len(b.c.vars[b.comparison.cols[k].v].value) {
+		j := b.comparison.cols[k].v
+		if j == i || !slices.Equal(b.c.vars[i].shape, b.c.vars[j].shape) {
+			continue
+		}
+		same := true
+		for r := range b.rows {
+			for e := range b.cols {
+				x := b.analytic.At(r, e) / b.cols[e].unit
+				y := b.comparison.numeric.At(b.row+r, k+e) / b.comparison.cols[k+e].unit
+				same = same && math.Abs(x-y) <= 1e-4*(math.Abs(x)+math.Abs(y))+1e-6*b.largest/b.cols[e].unit
+			}
+		}
+		if same {
+			return b.c.vars[j]
+		}
+	}
+	return nil
 }
 
 func finite(list []float64) bool {

@@ -73,9 +73,11 @@ func normal(seed uint64, shape ...int) *tensor.Tensor {
 // recorder is a testing.TB that remembers that a test failed.
 type recorder struct {
 	testing.TB
-	text string
+	text, log string
 }
 
 func (r *recorder) Helper() {}
 
 func (r *recorder) Errorf(format string, args ...any) { r.text = sprintf(format, args...) }
+
+func (r *recorder) Logf(format string, args ...any) { r.log = sprintf(format, args...) }

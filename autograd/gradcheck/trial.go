@@ -16,20 +16,26 @@ type trial struct {
 	c      *checker
 	tape   *autograd.Tape
 	leaves []*autograd.Var // of the variables
-	outs   []*autograd.Var // those that are floating-point
+	outs   []*autograd.Var // those that are differentiable
 	at     []int           // their positions among all outputs
 	values [][]float64
+	alone  *variable // the only one whose gradient is wanted; nil: all
 }
 
 // try calls the function on a tape with the given inputs.
 func (c *checker) try(tape *autograd.Tape, inputs []*tensor.Tensor) (*trial, error) {
-	tr := &trial{c: c, tape: tape}
+	return (&trial{c: c, tape: tape}).run(inputs)
+}
+
+// run calls the function, and closes the tape if it fails.
+func (tr *trial) run(inputs []*tensor.Tensor) (*trial, error) {
+	tr.c.opt.Report.Evaluations++
 	var err error
 	if panicked := tensor.Try(func() { err = tr.call(inputs) }); panicked != nil {
 		err = panicked
 	}
 	if err != nil {
-		tape.Close()
+		tr.close()
 		return nil, err
 	}
 	return tr, nil
@@ -41,11 +47,17 @@ func (tr *trial) call(inputs []*tensor.Tensor) error {
 		args[i] = tr.tape.Const(x)
 	}
 	for _, v := range tr.c.vars {
+		wanted := tr.alone == nil || tr.alone == v
 		if v.param != nil {
+			trainable := v.param.Trainable()
+			v.param.SetTrainable(trainable && wanted)
 			tr.leaves = append(tr.leaves, tr.tape.Param(v.param))
+			v.param.SetTrainable(trainable)
 			continue
 		}
-		args[v.input] = tr.tape.Var(inputs[v.input])
+		if wanted {
+			args[v.input] = tr.tape.Var(inputs[v.input])
+		}
 		tr.leaves = append(tr.leaves, args[v.input])
 	}
 	var values []*tensor.Tensor
@@ -53,7 +65,14 @@ func (tr *trial) call(inputs []*tensor.Tensor) error {
 		switch {
 		case y == nil:
 			return errors.Errorf("output %d is nil", i)
-		case !y.Dtype().IsFloat():
+		case !y.Differentiable():
+			if tr.c.sizes == nil {
+				why := y.Dtype().String()
+				if y.Dtype().IsFloat() {
+					why = "marked as not differentiable"
+				}
+				tr.c.opt.Report.skip("output %d (%s)", i, why)
+			}
 			continue
 		case y.Dtype() != tensor.Float64:
 			return errors.Errorf("output %d is %s although all floating-point inputs are float64: the function loses precision, and differences would drown in it", i, y.Dtype())
@@ -80,6 +99,7 @@ func (tr *trial) call(inputs []*tensor.Tensor) error {
 	}
 	if tr.c.sizes == nil {
 		tr.c.sizes = sizes
+		tr.c.opt.Report.Outputs = len(sizes)
 	}
 	if !slices.Equal(sizes, tr.c.sizes) {
 		return errors.New("the number or the shapes of the outputs differ between calls")
@@ -132,6 +152,7 @@ func (tr *trial) sweep(seeds []*tensor.Tensor) ([][]float64, error) {
 	}
 	found := make([]*tensor.Tensor, len(tr.leaves))
 	if len(outs) > 0 {
+		tr.c.opt.Report.Sweeps++
 		grads, err := tr.tape.BackwardFrom(outs, given)
 		if err != nil {
 			return nil, err
@@ -187,7 +208,7 @@ func (c *checker) shifted(values [][]float64) ([][]float64, error) {
 		}
 	}
 	tr, err := c.try(autograd.NoGrad(), inputs)
-	c.restore()
+	c.setParams(c.wide)
 	if err != nil {
 		return nil, err
 	}
