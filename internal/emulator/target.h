@@ -1,0 +1,98 @@
+// The macro layer for the emulator: see ops/metal/kernels/metal.h. Types, T, C and
+// the element type are the compiler's; all other sizes come with a launch.
+#ifndef DELTATAPE_EMULATOR_TARGET_H
+#define DELTATAPE_EMULATOR_TARGET_H
+
+#include <cmath>
+
+#include "kernel.h"
+#include "machine.h"
+#include "memory.h"
+
+#define GD_FN static inline
+#define GD_GLOBAL(X) emulator::Global<X>
+#define GD_SHARED(X) emulator::Shared<X>
+#define GD_REF(X) X&
+#define GD_UNROLL
+
+#define GD_BARRIER() emulator::machine->meet(emulator::Meeting::barrier, __LINE__)
+#define GD_SIMD_BARRIER() emulator::machine->meet(emulator::Meeting::simdgroup_barrier, __LINE__)
+#define GD_SHUFFLE_XOR(x, mask) emulator::shuffle_xor(x, mask, __LINE__)
+#define GD_EXP(x) std::exp(x)
+
+#define DK (emulator::machine->launch->dk)
+#define DV (emulator::machine->launch->dv)
+#define HK (emulator::machine->launch->hk)
+#define HV (emulator::machine->launch->hv)
+#define R (HV / HK)
+#define SIMDGROUPS (emulator::machine->launch->simdgroups)
+#define MAX_DK 256
+#define MAX_GRADS_SHARE 4
+
+namespace emulator {
+
+struct Mat {
+  float e[4];
+};
+
+struct Right {
+  float e[2];
+};
+
+struct Pair {
+  float x, y;
+};
+
+struct Thread {
+  int lane, simdgroup, x, y;
+  int row, column;
+};
+
+// The lane map of Metal's 8x8 matrices.
+inline Thread thread_at(int lane, int simdgroup, int x, int y) {
+  const int quad = lane / 4;
+  return Thread{lane, simdgroup, x, y, (quad & 4) + (lane / 2) % 4, (quad & 2) * 2 + (lane % 2) * 2};
+}
+
+constexpr int GD_ROW_MASK_A = 1, GD_ROW_MASK_B = 8;
+
+constexpr bool GD_RIGHT_TURNED = false;
+
+template <typename P>
+inline Pair even_pair(P p) {
+  p.check_even();
+  return Pair{float(p[0]), float(p[1])};
+}
+
+inline float shuffle_xor(float x, int mask, int line) {
+  Machine& m = *machine;
+  const int lane = m.current % lanes_per_simdgroup;
+  m.here().given[lane] = x;
+  m.meet(Meeting::shuffle, line);
+  return m.here().taken[lane ^ mask];
+}
+
+// mma adds the product of a and b to c.
+inline void mma(Mat& c, Mat a, Right b, int line = __builtin_LINE()) {
+  Machine& m = *machine;
+  const int lane = m.current % lanes_per_simdgroup;
+  const Thread me = thread_at(lane, 0, 0, 0);
+  Simdgroup& s = m.here();
+  for (int i = 0; i < 4; i++) s.left[me.row + 8 * (i >> 1)][me.column + (i & 1)] = a.e[i];
+  for (int i = 0; i < 2; i++) s.right[me.row][me.column + i] = b.e[i];
+  m.meet(Meeting::product, line);
+  for (int i = 0; i < 4; i++) c.e[i] += s.product[me.row + 8 * (i >> 1)][me.column + (i & 1)];
+}
+
+template <>
+struct Argument<Thread> {
+  static constexpr int type = -1;
+  static constexpr bool output = false;
+  static Thread of(Machine& m, int) {
+    return thread_at(m.current % lanes_per_simdgroup, m.simdgroup_of(m.current), m.group_x, m.group_y);
+  }
+};
+
+} // namespace emulator
+
+#endif

@@ -1,0 +1,87 @@
+// The macro layer for CUDA, from compute capability 8.0 on. A warp is the
+// simdgroup.
+// The engine writes the kernel's signature; with this it says how many threads
+// there are, without which the compiler may take more registers than they have.
+#undef __global__
+#define __global__ __attribute__((global)) __launch_bounds__(32 * SIMDGROUPS, 1)
+
+#define GD_FN __device__ __forceinline__
+#define GD_GLOBAL(X) X* __restrict__
+#define GD_SHARED(X) X*
+#define GD_REF(X) X&
+#define GD_UNROLL _Pragma("unroll")
+
+#define GD_BARRIER() __syncthreads()
+#define GD_SIMD_BARRIER() __syncwarp()
+#define GD_SHUFFLE_XOR(x, mask) __shfl_xor_sync(0xffffffffu, x, mask)
+#define GD_EXP(x) expf(x)
+
+struct Mat {
+  float e[4];
+};
+
+struct Right {
+  float e[2];
+};
+
+struct Pair {
+  float x, y;
+};
+
+struct Thread {
+  int lane, simdgroup, x, y;
+  int row, column;
+};
+
+// The lane map is that of the tensor cores' m16n8k8 accumulators.
+GD_FN Thread thread_at(int lane, int simdgroup, int x, int y) {
+  return Thread{lane, simdgroup, x, y, lane / 4, (lane & 3) * 2};
+}
+
+constexpr int GD_ROW_MASK_A = 1, GD_ROW_MASK_B = 2;
+
+// An accumulator serves as a left operand as it is if both operands take the
+// columns in the order 0 2 4 6 1 3 5 7: so a lane's rows of a right operand are
+// neighbours, and its map is that of the accumulators with rows and columns
+// exchanged.
+constexpr bool GD_RIGHT_TURNED = true;
+
+// even_pair returns the numbers at an even place of an array.
+template <typename P>
+GD_FN Pair even_pair(P p) {
+  return Pair{float(p[0]), float(p[1])};
+}
+
+GD_FN Pair even_pair(const float* p) {
+  const float2 x = *reinterpret_cast<const float2*>(p);
+  return Pair{x.x, x.y};
+}
+
+// \045 is the percent sign, which the engine would take for a format.
+GD_FN void mma_tf32(Mat& c, const unsigned (&a)[4], const unsigned (&b)[2]) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {\0450,\0451,\0452,\0453}, {\0454,\0455,\0456,\0457}, {\0458,\0459}, {\0450,\0451,\0452,\0453};"
+      : "+f"(c.e[0]), "+f"(c.e[1]), "+f"(c.e[2]), "+f"(c.e[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// split cuts x into two numbers of 11 significant bits each that tensor cores
+// take without rounding; what is left is below 2^-22 of x.
+GD_FN void split(float x, unsigned& high, unsigned& low) {
+  high = __float_as_uint(x) & 0xffffe000u;
+  low = __float_as_uint(x - __uint_as_float(high));
+}
+
+// mma adds the product of a and b to c, by three products of the parts, which
+// keeps the accuracy of float32.
+GD_FN void mma(Mat& c, Mat a, Right b) {
+  unsigned ah[4], al[4], bh[2], bl[2];
+  split(a.e[0], ah[0], al[0]);
+  split(a.e[2], ah[1], al[1]);
+  split(a.e[1], ah[2], al[2]);
+  split(a.e[3], ah[3], al[3]);
+  split(b.e[0], bh[0], bl[0]);
+  split(b.e[1], bh[1], bl[1]);
+  mma_tf32(c, al, bh);
+  mma_tf32(c, ah, bl);
+  mma_tf32(c, ah, bh);
+}
