@@ -15,27 +15,7 @@ func BenchmarkTrainingStep(b *testing.B) {
 			const rows, length = 8, 128
 			m := newModel(b, Config{Mixer: mixer}, 1)
 			ids := tokens(256, rows, length)
-			step := func() {
-				tape := autograd.NewTape()
-				defer tape.Close()
-				loss := ops.CrossEntropy(m.Forward(tape, ids), ids)
-				grads, err := tape.Backward(loss)
-				if err != nil {
-					b.Fatal(err)
-				}
-				results := []*tensor.Tensor{loss.Value()}
-				for _, p := range m.Params() {
-					if g := grads.OfParam(p); g != nil {
-						results = append(results, g)
-					}
-				}
-				tape.Keep(results...)
-				tape.Close()
-				if err := tensor.Eval(results...); err != nil {
-					b.Fatal(err)
-				}
-				tensor.Free(results...)
-			}
+			step := func() { trainingStep(b, m, ids) }
 			step()
 			tensor.ResetPeakMemory()
 			for b.Loop() {
@@ -45,6 +25,31 @@ func BenchmarkTrainingStep(b *testing.B) {
 			b.ReportMetric(float64(tensor.Memory().Peak)/(1<<20), "peak-MiB")
 		})
 	}
+}
+
+// trainingStep computes the loss and all gradients of a batch that predicts
+// itself.
+func trainingStep(t testing.TB, m *Model, ids *tensor.Tensor) {
+	t.Helper()
+	tape := autograd.NewTape()
+	defer tape.Close()
+	loss := ops.CrossEntropy(m.Forward(tape, ids), ids)
+	grads, err := tape.Backward(loss)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := []*tensor.Tensor{loss.Value()}
+	for _, p := range m.Params() {
+		if g := grads.OfParam(p); g != nil {
+			results = append(results, g)
+		}
+	}
+	tape.Keep(results...)
+	tape.Close()
+	if err := tensor.Eval(results...); err != nil {
+		t.Fatal(err)
+	}
+	tensor.Free(results...)
 }
 
 // BenchmarkGenerate measures a token of the default model after a short prompt.

@@ -4,9 +4,7 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/deltatape/deltatape/autograd"
 	"github.com/deltatape/deltatape/models/nn"
-	"github.com/deltatape/deltatape/ops"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -40,24 +38,6 @@ func peak(t *testing.T, m *Model, ids *tensor.Tensor) int64 {
 	t.Helper()
 	tensor.ResetPeakMemory()
 	before := tensor.Memory().Active
-	tape := autograd.NewTape()
-	defer tape.Close()
-	loss := ops.CrossEntropy(m.Forward(tape, ids), ids)
-	grads, err := tape.Backward(loss)
-	if err != nil {
-		t.Fatal(err)
-	}
-	results := []*tensor.Tensor{loss.Value()}
-	for _, p := range m.Params() {
-		if g := grads.OfParam(p); g != nil {
-			results = append(results, g)
-		}
-	}
-	tape.Keep(results...)
-	tape.Close()
-	if err := tensor.Eval(results...); err != nil {
-		t.Fatal(err)
-	}
-	tensor.Free(results...)
+	trainingStep(t, m, ids)
 	return tensor.Memory().Peak - before
 }

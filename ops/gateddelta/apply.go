@@ -1,6 +1,8 @@
 package gateddelta
 
 import (
+	"fmt"
+
 	"github.com/deltatape/deltatape/autograd"
 	"github.com/deltatape/deltatape/tensor"
 )
@@ -15,7 +17,7 @@ import (
 func Apply(in Inputs, opt Options) Output {
 	z := resolve(in, opt)
 	in, valid := z.prepared(in, opt)
-	out := autograd.Apply(rule{z: z, finalState: opt.FinalState}, in.vars()...)
+	out := autograd.Apply(rule{z}, in.vars()...)
 	result := Output{O: whereValid(valid, out[0])}
 	if opt.FinalState {
 		result.FinalState = opt.StateLayout.turned(out[1])
@@ -44,10 +46,7 @@ func (z geometry) prepared(in Inputs, opt Options) (_ Inputs, valid *tensor.Tens
 }
 
 // rule is the gated delta rule as an autograd.Function of q, k, v, g, β and h0.
-type rule struct {
-	z          geometry
-	finalState bool
-}
+type rule struct{ z geometry }
 
 // String names the operation in errors.
 func (r rule) String() string { return "gateddelta." + string(r.z.implementation) }
@@ -57,50 +56,88 @@ func (r rule) String() string { return "gateddelta." + string(r.z.implementation
 func (r rule) Forward(ctx *autograd.Context, ts ...*tensor.Tensor) []*tensor.Tensor {
 	ctx.AllowNilGrads()
 	ctx.Save(ts...)
-	in := operandsOf(ts).withDefaults()
-	var o, ht *tensor.Tensor
-	if r.z.implementation == Recurrent {
-		o, ht = r.z.recurrentForward(in)
-	} else {
-		var starts []*tensor.Tensor
-		o, ht, starts = r.z.chunkForward(in)
-		ctx.Save(starts...)
+	out := r.z.call("forward", func(ts []*tensor.Tensor) []*tensor.Tensor {
+		o, ht, starts := r.z.forward(operandsOf(ts).withDefaults())
+		return append(present(o, ht), starts...)
+	}, ts)
+	n := 1
+	if r.z.final {
+		n = 2
 	}
-	if !r.finalState {
-		return []*tensor.Tensor{o}
-	}
-	return []*tensor.Tensor{o, ht}
+	ctx.Save(out[n:]...)
+	return out[:n]
 }
 
 // Backward implements autograd.Function.
 func (r rule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
-	saved := make([]*tensor.Tensor, operandCount)
-	for i := range saved {
-		saved[i] = ctx.Saved(i)
+	starts := r.z.keptStates()
+	ts := make([]*tensor.Tensor, operandCount+starts)
+	for i := range ts {
+		ts[i] = ctx.Saved(i)
 	}
-	in := operandsOf(saved).withDefaults()
-	do := grad[0]
-	var dht *tensor.Tensor
-	if r.finalState {
-		dht = grad[1]
+	ts = append(ts, grad...)
+	needs := make([]bool, operandCount)
+	for i := range needs {
+		needs[i] = ctx.Needs(i)
 	}
-	var d gradients
-	if r.z.implementation == Recurrent {
-		d = r.z.recurrentBackward(in, do, dht)
-	} else {
-		starts := make([]*tensor.Tensor, r.z.plan.starts())
-		for i := range starts {
-			starts[i] = ctx.Saved(operandCount + i)
+	given := r.z.call(fmt.Sprint("backward ", needs), func(ts []*tensor.Tensor) []*tensor.Tensor {
+		in, starts, grad := operandsOf(ts).withDefaults(), ts[operandCount:operandCount+starts], ts[operandCount+starts:]
+		var dht *tensor.Tensor
+		if r.z.final {
+			dht = grad[1]
 		}
-		d = r.z.chunkBackward(in, starts, do, dht, ctx.Needs)
-	}
-	out := d.list()
+		var out []*tensor.Tensor
+		for i, d := range r.z.backward(in, starts, grad[0], dht, func(i int) bool { return needs[i] }).list() {
+			if needs[i] {
+				out = append(out, d)
+			}
+		}
+		return out
+	}, ts)
+	out := make([]*tensor.Tensor, operandCount)
 	for i := range out {
-		if !ctx.Needs(i) {
-			out[i] = nil
+		if needs[i] {
+			out[i], given = given[0], given[1:]
 		}
 	}
 	return out
+}
+
+// forward computes the outputs, the final states if they are asked for, and, for
+// the chunk form, the states at the starts of segments that begin within
+// sequences.
+func (z geometry) forward(in operands) (o, ht *tensor.Tensor, starts []*tensor.Tensor) {
+	if z.kernels != nil {
+		return z.kernelForward(in)
+	}
+	if z.threads > 1 {
+		return z.forwardInHalves(in)
+	}
+	z, free := z.load()
+	defer free()
+	if z.implementation == Recurrent {
+		if o, ht = z.recurrentForward(in); !z.final {
+			ht = nil
+		}
+		return o, ht, nil
+	}
+	return z.chunkForward(in)
+}
+
+// backward computes the gradients of the operands that need one, or more.
+func (z geometry) backward(in operands, starts []*tensor.Tensor, do, dht *tensor.Tensor, needs func(operand int) bool) gradients {
+	if z.kernels != nil {
+		return z.kernelBackward(in, starts, do, dht)
+	}
+	if z.threads > 1 {
+		return z.backwardInHalves(in, starts, do, dht, needs)
+	}
+	z, free := z.load()
+	defer free()
+	if z.implementation == Recurrent {
+		return z.recurrentBackward(in, do, dht)
+	}
+	return z.chunkBackward(in, starts, do, dht, needs)
 }
 
 // withDefaults stands in for absent gates: no decay, and β = 1.

@@ -51,6 +51,22 @@ func BenchmarkPacked(b *testing.B) {
 	}
 }
 
+// BenchmarkThreads compares one core and two from small steps to large ones.
+func BenchmarkThreads(b *testing.B) {
+	for _, shape := range []sampling{
+		{B: 4, T: 128, Hk: 2, Hv: 4, K: 32, V: 32},
+		{B: 1, T: 1024, Hk: 4, Hv: 8, K: 64, V: 64},
+		{B: 1, T: 512, Hk: 4, Hv: 8, K: 128, V: 128},
+		{B: 1, T: 512, Hk: 8, Hv: 32, K: 128, V: 128},
+	} {
+		for threads := range 2 {
+			b.Run(fmt.Sprintf("B%d-T%d-H%d.%d-K%d/%d", shape.B, shape.T, shape.Hk, shape.Hv, shape.K, threads+1), func(b *testing.B) {
+				benchmarkApply(b, shape, Options{Threads: threads + 1}, true)
+			})
+		}
+	}
+}
+
 func benchmarkApply(b *testing.B, shape sampling, opt Options, backward bool) {
 	p := sample(1, shape)
 	v := variant{dtype: tensor.Float32}

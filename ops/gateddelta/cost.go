@@ -27,13 +27,13 @@ func (z geometry) backwardBytes(in Inputs) int64 {
 	}
 	largest := 0
 	for _, s := range z.plan.segments {
-		chunks := 0
-		for _, n := range s.active {
-			chunks += n
+		each := 10 * z.chunkBytes(!s.stateless)
+		if z.scan.parallel() && len(s.active) > 1 {
+			each = 13*z.chunkBytes(true) + int(z.bytes(4*z.K*z.K))
 		}
-		largest = max(largest, chunks)
+		largest = max(largest, s.size()*each)
 	}
-	return gradients + int64(10*largest)*z.bytes(z.C*max(z.K, z.V)+z.C*z.C+z.K*z.V)
+	return gradients + int64(largest)
 }
 
 // bytes is the size of n numbers of each value head.
@@ -56,10 +56,29 @@ func (z geometry) flops() (forward, backward float64) {
 		return valueHeads * 5 * K * V, valueHeads * 14 * K * V
 	case z.implementation == Recurrent:
 		return valueHeads * 7 * K * V, valueHeads * 20 * K * V
-	case z.noDelta: // no K Kᵀ, inverse and K S
+	case z.noDelta: // no K Kᵀ, inverse and K S, and numbers for M
 		return valueHeads*(4*K*V+2*C*V) + keyHeads*2*C*K, valueHeads * (10*K*V + 4*C*V + 4*C*K)
 	}
-	return valueHeads*(6*K*V+4*C*V+2./3*C*C) + keyHeads*4*C*K, valueHeads * (16*K*V + 10*C*V + 8*C*K)
+	forward = valueHeads*(6*K*V+4*C*V+2./3*C*C) + keyHeads*4*C*K
+	backward = valueHeads * (16*K*V + 10*C*V + 8*C*K)
+	if z.scan.parallel() {
+		matrices, through := z.scanFlops()
+		forward += valueHeads * (matrices + through)
+		backward += valueHeads * (matrices + 2*C*V + 2*through) // E has Tᵀ Pᵀ dO of its own
+	}
+	return forward, backward
+}
+
+// scanFlops counts what a scan of matrices takes beyond the sequential one, for a
+// token of a value head: to make Y, M and N (in which N is for Kᵀ(ρ∘Vn)), and to
+// take a state through the chunks one way.
+func (z geometry) scanFlops() (matrices, through float64) {
+	C, K, V := float64(z.C), float64(z.K), float64(z.V)
+	matrices, through = 2*C*K+2*K*K, 2*K*K*V/C
+	if n := z.plan.steps(); z.scan == ScanTwoLevel && z.runLength(n) < n {
+		through += 2 * K * K * (K + V + V/float64(z.runLength(n))) / C
+	}
+	return matrices, through
 }
 
 // traffic returns the bytes of all that goes in and comes out.

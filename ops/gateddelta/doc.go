@@ -45,8 +45,10 @@
 // sequences go side by side: in the order of their number of chunks, longest
 // first, so that those that go on are always the first rows of the state. As
 // many go together as fit into a few megabytes per step. Work is in proportion
-// to the chunks, ⌈length/C⌉ for each sequence. Where the tokens go is computed on
-// the host from CuSeqlens alone. Options.ChunkSize 0 takes smaller chunks where
+// to the chunks, ⌈length/C⌉ for each sequence, and a chunk with which a sequence
+// starts without an initial state, or ends without a final one to give, spares the
+// products with that state. Where the tokens go is computed on the host from
+// CuSeqlens alone. Options.ChunkSize 0 takes smaller chunks where
 // larger ones would be padding to a good part.
 //
 // # Chunks
@@ -82,6 +84,48 @@
 // inverse itself needs none: dA = −dB Vnᵀ below the diagonal. The value heads of
 // a key head share Q Kᵀ and K Kᵀ, and keys are never repeated for them.
 //
+// # From chunk to chunk
+//
+// In these formulas each chunk waits for the state that the one before it leaves:
+// ScanSequential. Options.Scan names two ways that make less wait and compute more.
+// Put together, the formulas are S⁺ = M S + N and dS = Mᵀ dS⁺ + E, with
+//
+//	Y = (T∘β_j)ᵀ (ρ∘K);  M = e^{G_C} I − Yᵀ (γ∘K);  N = Yᵀ V
+//	E = Qᵀ(γ∘dO) − Kᵀ(γ∘β∘(Tᵀ Pᵀ dO))
+//
+// which hang on no state: ScanTransition makes them for all chunks of a segment at
+// once, takes the state through the chunks by one product and sum each, and does
+// all the rest at once. ScanTwoLevel takes it through runs of L chunks: for all runs
+// side by side it computes what a run makes of any state, Π S + Z, by
+//
+//	Z ← M Z + N;  Π ← M Π    from Z = 0, Π = I, before each chunk and after the last
+//
+// then goes from run to run, and at last returns to the chunks, whose states are
+// Π S + Z of the state at their run's start. Of N chunks, about L + N/L products wait
+// for each other instead of N; backwards the same with Mᵀ and E from the end. With
+// NoDelta, M and Π are numbers.
+//
+// What that costs: a state S is [K, V], so that a chunk's step already takes 4CKV
+// operations (K S, and what is written), all of which wait. M S + N takes 2K²V, to
+// make M and N 2C²K + 2CK² + 2CKV and K S still 2CKV. Two levels add 2K³ for Π and
+// 2K²V + 2K²V/L to return: the products that go from chunk to chunk are two to three
+// times those of the transition form, not K times, as a comparison with the state
+// of a vector would have it. With K = V = 128, C = 64 and four value heads per key
+// head, the forward pass takes 1.8 times the operations of the sequential one, or
+// with runs of 8 chunks 2.8 times, and the backward pass 1.5 and 2.2 times; smaller
+// chunks make it worse, as 2K²V is once per chunk. It pays where a step has so little
+// to do that to call an operation takes longer. ScanAuto leaves the sequential scan
+// where 8 steps or more wait for each other, 4 on a GPU, and the states of a step
+// have at most 2¹³ numbers, on a GPU 2²⁰ (64 heads of 128 x 128); it takes two
+// levels where 32 steps wait and there are at most 2¹¹ numbers, on a GPU 2¹⁷.
+//
+// # Compiled passes
+//
+// On GPUs the graphs of both passes are kept and optimised by MLX when the same
+// shapes and options come a second time; see Compile, which says how to turn that
+// off, or on elsewhere, and FreeCompiled. Masks and the places of packed tokens
+// are constants of them.
+//
 // # Numerics
 //
 //   - State, gates, the inverse and all sums are float32, or float64 if the
@@ -112,13 +156,32 @@
 //
 //	10·L·B·Hv·(C·max(K, V) + C² + K·V)
 //
-// elements. By default L is such that the states kept take at most half of what
+// elements; with ScanTransition and ScanTwoLevel in segments of more than one step
+//
+//	L·B·Hv·(13·(C·max(K, V) + C² + K·V) + 4·K²)
+//
+// By default L is such that the states kept take at most half of what
 // V takes. Of packed sequences, the states of those are kept that go on at the
 // start of a segment, L·B is the number of chunks in the largest segment, and
 // the backward pass takes four times the gradients in place of twice, padded to
-// whole chunks. The recurrent form takes about 4·T·B·Hv·K·V elements in its
+// whole chunks. K·V is absent for packed sequences of one chunk without initial and
+// final states. The recurrent form takes about 4·T·B·Hv·K·V elements in its
 // backward pass, besides the gradients, and is meant for tests and a few tokens.
-// Explain puts numbers to these formulas.
+// Explain puts numbers to these formulas. They are for CPUs; a GPU also holds what is
+// in flight, which came to five times as much for the scans other than sequential
+// on an H100.
+//
+// # Two cores
+//
+// On a CPU the engine works through a graph on one core. Where a step's arrays
+// are large enough (Options.Threads chooses), Apply builds two graphs, for one
+// half of the key heads with their value heads each, or of the rows of a batch
+// where there is one key head. They are evaluated together, lazily like
+// everything else, and keep abreast: after each chunk either half waits for the
+// other. So both passes take the same memory as on one core, by the formulas
+// above. Nothing is added up in another order: the bits are those of one core,
+// unless a half is so small that exponentials are computed otherwise (below 4096
+// in an array), which is rounding. They are the same in each run in any case.
 //
 // # Errors
 //

@@ -48,6 +48,8 @@ func TestMistakes(t *testing.T) {
 		{"chunk size", func(_ *Inputs, o *Options) { o.ChunkSize = 48 }, []string{"ChunkSize is 48", "[16 32 64 128]"}},
 		{"negative chunk size", func(_ *Inputs, o *Options) { o.ChunkSize = -1 }, []string{"ChunkSize is -1"}},
 		{"segment", func(_ *Inputs, o *Options) { o.Segment = -2 }, []string{"Segment is -2"}},
+		{"threads", func(_ *Inputs, o *Options) { o.Threads = 3 }, []string{"Threads is 3, want 1 or 2, or 0"}},
+		{"negative threads", func(_ *Inputs, o *Options) { o.Threads = -1 }, []string{"Threads is -1"}},
 		{"two decays", func(in *Inputs, _ *Options) { in.GateInput, in.ALog = f32(2, 3, 4), f32(4) }, []string{"both LogDecay and GateInput"}},
 		{"gate without rate", func(in *Inputs, _ *Options) { in.LogDecay, in.GateInput = nil, f32(2, 3, 4) }, []string{"GateInput is given without ALog"}},
 		{"rate without gate", func(in *Inputs, _ *Options) { in.ALog = f32(4) }, []string{"ALog is given without GateInput"}},

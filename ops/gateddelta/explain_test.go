@@ -27,8 +27,9 @@ func TestExplainIsWhatApplyDoes(t *testing.T) {
 				named := opt
 				named.Implementation = plan.Implementation
 				if plan.Implementation == Chunk {
-					named.ChunkSize = plan.ChunkSize
+					named.ChunkSize, named.Scan, named.ScanLength = plan.ChunkSize, plan.Scan, plan.ScanLength
 				}
+				named.Threads = plan.Threads
 				if plan.Segment > 0 {
 					named.Segment = plan.Segment
 				}
@@ -40,8 +41,8 @@ func TestExplainIsWhatApplyDoes(t *testing.T) {
 				if got, want := read(t, Apply(in, opt).O.Value()), read(t, Apply(in, named).O.Value()); !slices.Equal(got, want) {
 					t.Errorf("Apply does something else than\n%v", plan)
 				}
-				if len(plan.Why) != 4 {
-					t.Errorf("%d reasons, want 4", len(plan.Why))
+				if len(plan.Why) != 6 {
+					t.Errorf("%d reasons, want 6", len(plan.Why))
 				}
 				for _, why := range plan.Why {
 					if _, reason, _ := strings.Cut(why, ": "); reason == "" {

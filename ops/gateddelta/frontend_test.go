@@ -2,10 +2,8 @@ package gateddelta
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"testing"
 
 	"github.com/deltatape/deltatape/autograd"
@@ -58,50 +56,6 @@ func TestQKL2Norm(t *testing.T) {
 	}
 }
 
-// gateProblem is a problem whose decays come from a gate's input.
-type gateProblem struct {
-	problem
-	a, aLog, dtBias []float64 // dtBias may be nil
-}
-
-// sampleGate draws one. The last head is as strong as Qwen's strongest.
-func sampleGate(seed uint64, c sampling, bias bool) gateProblem {
-	p := gateProblem{problem: sample(seed, c)}
-	r := rand.New(rand.NewPCG(seed, 1))
-	p.a = drawn(len(p.g), func(int) float64 { return r.NormFloat64() })
-	p.aLog = drawn(p.Hv, func(int) float64 { return math.Log(0.01 + 15.99*r.Float64()) })
-	p.aLog[p.Hv-1] = math.Log(16)
-	if bias {
-		p.dtBias = drawn(p.Hv, func(int) float64 { return r.NormFloat64() - 1 })
-	}
-	return p
-}
-
-// solve adds the gradients of the gate's operands to those of the rule, by the
-// formulas, in float64.
-func (p gateProblem) solve() result {
-	x := func(i int) float64 {
-		if p.dtBias == nil {
-			return p.a[i]
-		}
-		return p.a[i] + p.dtBias[i%p.Hv]
-	}
-	p.g = make([]float64, len(p.a))
-	for i := range p.g {
-		p.g[i] = -math.Exp(p.aLog[i%p.Hv]) * softplus(x(i))
-	}
-	res := p.problem.solve()
-	da, daLog, ddtBias := make([]float64, len(p.a)), make([]float64, p.Hv), make([]float64, p.Hv)
-	for i, dg := range res["dg"] {
-		h := i % p.Hv
-		da[i] = -dg * math.Exp(p.aLog[h]) / (1 + math.Exp(-x(i)))
-		daLog[h] += dg * p.g[i]
-		ddtBias[h] += da[i]
-	}
-	res["da"], res["daLog"], res["ddtBias"] = da, daLog, ddtBias
-	return res
-}
-
 // TestGateInput holds the decays computed inside, and the gradients of what they
 // are computed from, to the formulas. The gate's operands have the dtype of q.
 func TestGateInput(t *testing.T) {
@@ -109,10 +63,6 @@ func TestGateInput(t *testing.T) {
 		for _, d := range allDtypes {
 			p := sampleGate(uint64(i), sampling{B: 2, T: 75, Hk: 1, Hv: 3, K: 12, V: 8, h0: true, dht: true}, bias)
 			p.round(t, d)
-			p.a, p.aLog = rounded(t, p.a, d), rounded(t, p.aLog, d)
-			if bias {
-				p.dtBias = rounded(t, p.dtBias, d)
-			}
 			want := p.solve()
 			for _, v := range variants(d) {
 				t.Run(fmt.Sprintf("bias=%t/%s", bias, v), func(t *testing.T) { p.check(t, v, want) })
@@ -121,75 +71,18 @@ func TestGateInput(t *testing.T) {
 	}
 }
 
-func (p gateProblem) check(t *testing.T, v variant, want result) {
-	t.Helper()
-	tape := autograd.NewTape()
-	defer tape.Close()
-	in, leaves := p.inputs(tape, v)
-	in.LogDecay = nil
-	in.GateInput = tape.Var(p.tensor(p.a, v.dtype, p.B, p.T, p.Hv))
-	in.ALog = tape.Var(p.tensor(p.aLog, v.dtype, p.Hv))
-	names := []string{"dq", "dk", "dv", "da", "dbeta", "dh0", "daLog"}
-	leaves[3] = in.GateInput
-	leaves = append(leaves, in.ALog)
-	if p.dtBias != nil {
-		in.DtBias = tape.Var(p.tensor(p.dtBias, v.dtype, p.Hv))
-		leaves, names = append(leaves, in.DtBias), append(names, "ddtBias")
-	}
-	out := Apply(in, p.options(v))
-	grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState}, p.seeds(v), leaves...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	near(t, "o", read(t, out.O.Value()), want["o"], p.tolerance(v.dtype, "o"))
-	near(t, "ht", read(t, out.FinalState.Value()), want["ht"], p.tolerance(v.dtype, "ht"))
-	for i, name := range names {
-		if got, wantDtype := grads[i].Dtype(), leaves[i].Dtype(); got != wantDtype {
-			t.Errorf("%s is %s, want %s", name, got, wantDtype)
-		}
-		bound := p.tolerance(v.dtype, name)
-		got := read(t, grads[i])
-		if len(name) < 3 || name[:2] != "da" && name[:2] != "dd" {
-			near(t, name, got, want[name], bound)
-			continue
-		}
-		for h := range p.Hv { // mild heads are not to hide strong ones
-			own := func(i int) bool { return i%p.Hv == h }
-			near(t, fmt.Sprintf("%s/head%d", name, h), pick(got, own), pick(want[name], own), p.tolerance(v.dtype, "dg"))
-		}
-	}
-}
-
 // TestBetaLogits holds β computed inside, and its gradient, to the sigmoid's
 // formulas.
 func TestBetaLogits(t *testing.T) {
 	for _, d := range allDtypes {
-		p := sample(3, sampling{B: 2, T: 50, Hk: 1, Hv: 2, K: 12, V: 8, h0: true, dht: true})
-		p.round(t, d)
+		p := rawProblem{problem: sample(3, sampling{B: 2, T: 50, Hk: 1, Hv: 2, K: 12, V: 8, h0: true, dht: true})}
 		r := rand.New(rand.NewPCG(3, 1))
-		logits := rounded(t, drawn(len(p.β), func(int) float64 { return 3 * r.NormFloat64() }), d)
-		for _, scale := range []float64{1, 2} {
-			for i, b := range logits {
-				p.β[i] = scale / (1 + math.Exp(-b))
-			}
+		p.logits = drawn(len(p.β), func(int) float64 { return 3 * r.NormFloat64() })
+		p.round(t, d)
+		for _, p.doubled = range []bool{false, true} {
 			want := p.solve()
-			for i, β := range p.β {
-				want["dbeta"][i] *= β * (1 - β/scale)
-			}
 			for _, v := range variants(d) {
-				t.Run(fmt.Sprintf("%gsigmoid/%s", scale, v), func(t *testing.T) {
-					tape := autograd.NewTape()
-					defer tape.Close()
-					in, leaves := p.inputs(tape, v)
-					in.Beta, in.BetaLogits = nil, tape.Var(p.tensor(logits, v.dtype, p.B, p.T, p.Hv))
-					leaves[4] = in.BetaLogits
-					opt := p.options(v)
-					opt.AllowNegativeEigenvalues = scale == 2
-					got := p.finish(t, tape, v, Apply(in, opt), leaves)
-					for _, name := range resultNames {
-						near(t, name, got[name], want[name], p.tolerance(v.dtype, name))
-					}
-				})
+				t.Run(fmt.Sprintf("doubled=%t/%s", p.doubled, v), func(t *testing.T) { p.check(t, v, want) })
 			}
 		}
 	}
@@ -197,45 +90,14 @@ func TestBetaLogits(t *testing.T) {
 
 // TestStateLayout wants the bits of the other layout, turned.
 func TestStateLayout(t *testing.T) {
-	p := sample(4, sampling{B: 2, T: 40, Hk: 1, Hv: 3, K: 6, V: 4, h0: true, dht: true})
-	turned := func(x []float64, rows, columns int) []float64 {
-		y := make([]float64, 0, len(x))
-		for m := range slices.Chunk(x, rows*columns) {
-			for j := range columns {
-				for i := range rows {
-					y = append(y, m[i*columns+j])
-				}
-			}
-		}
-		return y
-	}
+	p := rawProblem{problem: sample(4, sampling{B: 2, T: 40, Hk: 1, Hv: 3, K: 6, V: 4, h0: true, dht: true})}
 	for _, d := range allDtypes {
 		for _, v := range variants(d) {
 			t.Run(v.String(), func(t *testing.T) {
+				p := p
 				want := p.run(t, v)
-				want["ht"], want["dh0"] = turned(want["ht"], p.K, p.V), turned(want["dh0"], p.K, p.V)
-
-				tape := autograd.NewTape()
-				defer tape.Close()
-				in, leaves := p.inputs(tape, v)
-				in.InitialState = tape.Var(p.tensor(turned(p.h0, p.K, p.V), v.work(), p.B, p.Hv, p.V, p.K))
-				leaves[5] = in.InitialState
-				opt := p.options(v)
-				opt.StateLayout = VK
-				out := Apply(in, opt)
-				if got, want := out.FinalState.Shape(), []int{p.B, p.Hv, p.V, p.K}; !slices.Equal(got, want) {
-					t.Fatalf("the final state is %v, want %v", got, want)
-				}
-				seeds := p.seeds(v)
-				grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState}, []*tensor.Tensor{seeds[0], tensor.SwapAxes(seeds[1], -2, -1)}, leaves...)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got := result{"o": read(t, out.O.Value()), "ht": read(t, out.FinalState.Value())}
-				for i, name := range []string{"dq", "dk", "dv", "dg", "dbeta", "dh0"} {
-					got[name] = read(t, grads[i])
-				}
-				same(t, got, want, 0)
+				p.layout = VK
+				same(t, p.run(t, v), p.turned(want), 0)
 			})
 		}
 	}
@@ -295,20 +157,6 @@ func TestFrontendLeaks(t *testing.T) {
 		out := Apply(in, Options{FinalState: true, QKL2Norm: true, Validate: true, NoDelta: true})
 		p.finish(t, tape, v, out, leaves)
 	}
-	var live int
-	var active int64
-	for i := range 4 {
-		step()
-		settle(t)
-		if i == 0 { // the first run may fill caches
-			live, active = tensor.Live(), tensor.Memory().Active
-		}
-	}
-	if n := tensor.Live(); n != live {
-		t.Errorf("%d handles are open, %d were after the first run", n, live)
-	}
-	if n := tensor.Memory().Active; n != active {
-		t.Errorf("%d bytes are in use, %d were after the first run", n, active)
-	}
+	leaksNothing(t, step)
 	runtime.KeepAlive(mask)
 }

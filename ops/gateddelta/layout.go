@@ -3,6 +3,7 @@ package gateddelta
 import (
 	"slices"
 
+	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -31,24 +32,62 @@ type geometry struct {
 	C              int // tokens in a chunk
 	scale          float64
 	noDelta        bool
+	initial, final bool           // whether an initial state is given, and the final one asked for
 	dtype          tensor.Dtype   // of the arithmetic
-	implementation Implementation // Recurrent or Chunk
+	implementation Implementation // Recurrent, Chunk or Metal
+	kernels        *metal.Plan    // of Metal
+	scan           Scan           // none but ScanSequential for Recurrent
+	segment        int            // Options.Segment
+	scanLength     int            // Options.ScanLength
+	compile        Compile        // none of ""
+	threads        int            // 2 to work on halves side by side
+	meet           meeting        // of a half with the other one
 	why            reasons
 
 	cuSeqlens []int // nil for a batch
 	sequences int   // B, or the number of packed sequences
 	plan      plan
-	indices   *indices // of packed sequences, while loaded
+
+	// Constants, while loaded.
+	masks   masks
+	indices *indices  // of packed sequences
+	levels  []*levels // for each segment, nil if its scan has one level
 }
 
-// segmentBytes is the size of a segment's arrays up to which segments grow: one
-// array of value rows, one of square matrices and the states at the chunks'
-// starts. Larger ones leave the processor's cache.
-const segmentBytes = 2 << 20
+// A segment grows up to a size of its arrays: one array of value rows, one of
+// square matrices and the states at the chunks' starts. A larger one leaves the
+// processor's cache; a GPU wants enough to be filled. Packed sequences go together
+// up to a size of one step's arrays. More of them make fewer and larger operations,
+// and take more memory.
+const (
+	segmentBytes    = 2 << 20
+	segmentBytesGPU = 128 << 20
+	waveBytes       = 8 << 20
+	waveBytesGPU    = 32 << 20
+)
 
-// chunkBytes is what a chunk of one sequence adds to segmentBytes.
-func (z geometry) chunkBytes() int {
-	return z.Hk * z.R * (z.C*max(z.K, z.V) + z.C*z.C + z.K*z.V) * z.dtype.Size()
+func (z geometry) segmentBytes() int {
+	if onGPU(z.dtype) {
+		return segmentBytesGPU
+	}
+	return segmentBytes
+}
+
+func (z geometry) waveBytes() int {
+	if onGPU(z.dtype) {
+		return waveBytesGPU
+	}
+	return waveBytes
+}
+
+// chunkBytes is what a chunk of one sequence adds to the size of a segment, with
+// or without its state.
+func (z geometry) chunkBytes(state bool) int {
+	n := z.C*max(z.K, z.V) + z.C*z.C
+	if state {
+		n += z.K * z.V
+	}
+	return z.Hk * z.R * n * z.dtype.Size()
 }
 
 // recurrentUpTo is the length up to which the token by token form beats the
@@ -168,7 +207,7 @@ func (z geometry) constant(x *tensor.Tensor, v float64) *tensor.Tensor {
 	return tensor.AsType(tensor.Like(x, v), z.dtype)
 }
 
-// The functions below serve one step, without the axis of chunks.
+// The functions below serve one chunk, without the axis of chunks.
 
 // byHead views wide rows [B, Hk, C, r·V] as value rows [B, Hk, r, C, V].
 func (z geometry) byHead(x *tensor.Tensor) *tensor.Tensor {
@@ -178,6 +217,16 @@ func (z geometry) byHead(x *tensor.Tensor) *tensor.Tensor {
 // byToken views value rows [B, Hk, r, C, D] in the order of tokens,
 // [B, C, Hk, r, D].
 func byToken(x *tensor.Tensor) *tensor.Tensor { return tensor.Transpose(x, 0, 3, 1, 2, 4) }
+
+// fromRows turns rows in the order of tokens, [B, C, Hk, r, D], into tokens
+// [B, C, Hv, D]; of chunks in place of sequences, [n·B, C, Hk, r, D], into
+// [B, n·C, Hv, D].
+func (z geometry) fromRows(x *tensor.Tensor) *tensor.Tensor {
+	if x.Dim(0) > z.B && z.B > 1 {
+		x = tensor.SwapAxes(tensor.Reshape(x, -1, z.B, z.C, z.Hk*z.R, z.V), 0, 1)
+	}
+	return tensor.Reshape(x, z.B, -1, z.Hk*z.R, z.V)
+}
 
 // wideScaled multiplies value rows [.., r, C, V] by f [.., r, C, 1] and returns
 // the wide rows [.., C, r·V].
@@ -211,4 +260,50 @@ func joined(axis int, parts []*tensor.Tensor) *tensor.Tensor {
 		return parts[0]
 	}
 	return tensor.Concat(axis, parts...)
+}
+
+// Operations of several results are for graphs that are not compiled: when MLX
+// drops a compiled function with such operations it forgets to free its graph.
+
+// parted cuts x along the first axis into parts of the given lengths.
+func (z geometry) parted(x *tensor.Tensor, lengths []int) []*tensor.Tensor {
+	if len(lengths) == 1 {
+		return []*tensor.Tensor{x}
+	}
+	ends := make([]int, len(lengths)+1)
+	for i, n := range lengths {
+		ends[i+1] = ends[i] + n
+	}
+	if z.compile == CompileOff {
+		return tensor.SplitAt(x, 0, ends[1:len(lengths)]...)
+	}
+	parts := make([]*tensor.Tensor, len(lengths))
+	for i := range parts {
+		parts[i] = tensor.SliceAxis(x, 0, ends[i], ends[i+1])
+	}
+	return parts
+}
+
+// unstacked returns the slices of x along an axis, without that axis.
+func (z geometry) unstacked(x *tensor.Tensor, axis int) []*tensor.Tensor {
+	if z.compile == CompileOff {
+		return tensor.Unstack(x, axis)
+	}
+	parts := make([]*tensor.Tensor, x.Dim(axis))
+	for i := range parts {
+		parts[i] = tensor.Squeeze(tensor.SliceAxis(x, axis, i, i+1), axis)
+	}
+	return parts
+}
+
+// after returns tensors that are there only after those that are done.
+func (z geometry) after(xs, done []*tensor.Tensor) []*tensor.Tensor {
+	if z.compile == CompileOff {
+		return tensor.Depends(xs, done)
+	}
+	tied := make([]*tensor.Tensor, len(xs))
+	for i, x := range xs {
+		tied[i] = tensor.Depends([]*tensor.Tensor{x}, done)[0]
+	}
+	return tied
 }

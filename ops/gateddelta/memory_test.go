@@ -3,6 +3,7 @@ package gateddelta
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,51 +40,73 @@ func TestMemory(t *testing.T) {
 			{implementation: Chunk, chunk: 128, dtype: tensor.Float32, segment: 2},
 		} {
 			t.Run(fmt.Sprint(p, "/", v), func(t *testing.T) {
-				tape := autograd.NewTape()
-				defer tape.Close()
-				in, leaves := p.inputs(tape, v)
-				seeds := p.seeds(v)
-				fixed := append([]*tensor.Tensor{}, seeds...)
-				for _, x := range leaves {
-					fixed = append(fixed, x.Value())
-				}
-				if err := tensor.Eval(fixed...); err != nil {
-					t.Fatal(err)
-				}
-				settle(t)
-
-				start := tensor.Memory().Active
-				out := p.apply(in, v)
-				if err := tensor.Eval(out.O.Value(), out.FinalState.Value()); err != nil {
-					t.Fatal(err)
-				}
-				kept := tensor.Memory().Active - start - out.O.Value().Bytes() - out.FinalState.Value().Bytes()
-				plan := Explain(in, p.options(v))
+				u := p.usage(t, v)
 				segments := (p.T + v.chunk*v.segment - 1) / (v.chunk * v.segment)
-				if want := int64((segments - 1) * p.B * p.Hv * p.K * p.V * 4); kept < want || kept > want+1<<14 || plan.KeptBytes != want {
-					t.Errorf("the tape keeps %d bytes besides inputs and outputs, Explain says %d, want %d", kept, plan.KeptBytes, want)
-				}
-
-				start = tensor.Memory().Active
-				tensor.ResetPeakMemory()
-				grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState}, seeds, leaves...)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := tensor.Eval(grads...); err != nil {
-					t.Fatal(err)
-				}
-				peak := tensor.Memory().Peak - start
+				kept := int64((segments - 1) * p.B * p.Hv * p.K * p.V * 4)
 				bound := int64(10 * v.segment * p.B * p.Hv * (v.chunk*max(p.K, p.V) + v.chunk*v.chunk + p.K*p.V) * 4)
-				for _, g := range grads {
-					bound += 2 * g.Bytes()
-				}
-				if peak > bound || plan.BackwardBytes != bound {
-					t.Errorf("the backward pass takes %d bytes, Explain says %d, want at most %d", peak, plan.BackwardBytes, bound)
-				}
-				runtime.KeepAlive(fixed)
+				u.check(t, kept, bound+2*u.gradients)
 			})
 		}
+	}
+}
+
+// usage is the memory that an application takes.
+type usage struct {
+	kept      int64 // by the tape, besides inputs and outputs
+	peak      int64 // of the backward pass
+	gradients int64
+	plan      Plan
+}
+
+// usage runs the problem and looks at the allocator.
+func (p problem) usage(t *testing.T, v variant) usage {
+	t.Helper()
+	tape := autograd.NewTape()
+	defer tape.Close()
+	in, leaves := p.inputs(tape, v)
+	seeds := p.seeds(v)
+	fixed := slices.Clone(seeds)
+	for _, x := range leaves {
+		fixed = append(fixed, x.Value())
+	}
+	if err := tensor.Eval(fixed...); err != nil {
+		t.Fatal(err)
+	}
+	settle(t)
+
+	start := tensor.Memory().Active
+	out := p.apply(in, v)
+	if err := tensor.Eval(out.O.Value(), out.FinalState.Value()); err != nil {
+		t.Fatal(err)
+	}
+	u := usage{kept: tensor.Memory().Active - start - out.O.Value().Bytes() - out.FinalState.Value().Bytes(), plan: Explain(in, p.options(v))}
+
+	start = tensor.Memory().Active
+	tensor.ResetPeakMemory()
+	grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState}, seeds, leaves...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tensor.Eval(grads...); err != nil {
+		t.Fatal(err)
+	}
+	u.peak = tensor.Memory().Peak - start
+	for _, g := range grads {
+		u.gradients += g.Bytes()
+	}
+	runtime.KeepAlive(fixed)
+	return u
+}
+
+// check wants so much kept, but for small arrays, and at most so much taken by the
+// backward pass, and the same of Explain.
+func (u usage) check(t *testing.T, kept, peak int64) {
+	t.Helper()
+	if u.kept < kept || u.kept > kept+1<<14 || u.plan.KeptBytes != kept {
+		t.Errorf("the tape keeps %d bytes besides inputs and outputs, Explain says %d, want %d", u.kept, u.plan.KeptBytes, kept)
+	}
+	if u.peak > peak || u.plan.BackwardBytes != peak {
+		t.Errorf("the backward pass takes %d bytes, Explain says %d, want at most %d", u.peak, u.plan.BackwardBytes, peak)
 	}
 }
 
@@ -91,23 +114,26 @@ func TestMemory(t *testing.T) {
 func TestLeaks(t *testing.T) {
 	p := sample(1, sampling{B: 1, T: 100, Hk: 1, Hv: 2, K: 16, V: 16, h0: true, dht: true})
 	for _, v := range variants(tensor.Float32)[:3] {
-		t.Run(v.String(), func(t *testing.T) {
-			var live int
-			var active int64
-			for i := range 6 {
-				p.run(t, v)
-				settle(t)
-				if i == 0 { // the first run may fill caches
-					live, active = tensor.Live(), tensor.Memory().Active
-				}
-			}
-			if n := tensor.Live(); n != live {
-				t.Errorf("%d handles are open, %d were after the first run", n, live)
-			}
-			if n := tensor.Memory().Active; n != active {
-				t.Errorf("%d bytes are in use, %d were after the first run", n, active)
-			}
-		})
+		t.Run(v.String(), func(t *testing.T) { leaksNothing(t, func() { p.run(t, v) }) })
+	}
+}
+
+// leaksNothing wants as many handles and bytes in use after several steps as after the
+// first, which may fill caches.
+func leaksNothing(t *testing.T, step func()) {
+	t.Helper()
+	step()
+	settle(t)
+	live, active := tensor.Live(), tensor.Memory().Active
+	for range 5 {
+		step()
+		settle(t)
+	}
+	if n := tensor.Live(); n != live {
+		t.Errorf("%d handles are open, %d were after the first run", n, live)
+	}
+	if n := tensor.Memory().Active; n != active {
+		t.Errorf("%d bytes are in use, %d were after the first run", n, active)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -68,6 +69,12 @@ const (
 
 	// Chunk turns the recurrence within chunks of tokens into matrix products.
 	Chunk Implementation = "chunk"
+
+	// Metal is the chunk form by fused kernels, on GPUs: Apple's through Metal and
+	// NVIDIA's through CUDA. On a CPU the kernels run in an emulator, to prove them. K
+	// and V must be multiples of 8 up to 256, ChunkSize 16, 32, or 64 for half types,
+	// and float64 is refused.
+	Metal Implementation = "metal"
 )
 
 // StateLayout is the order of the last two axes of states.
@@ -95,6 +102,26 @@ type Options struct {
 
 	// Implementation is how to compute the rule; "" means Auto.
 	Implementation Implementation
+
+	// Scan is how states get from chunk to chunk; "" means ScanAuto. To name one asks
+	// for Chunk, too. Results differ by rounding only; what the others cost beyond
+	// ScanSequential is in the package documentation.
+	Scan Scan
+
+	// ScanLength is the number L of chunks in a run of ScanTwoLevel. 0 chooses about
+	// the square root of the number of chunks in a segment, which makes the fewest
+	// wait. As many as there are in a segment make it a ScanTransition.
+	ScanLength int
+
+	// Compile says whether MLX keeps and optimises the graphs; "" means CompileAuto.
+	Compile Compile
+
+	// Threads is the number of processor cores to work on at a time: 1, or 2 for
+	// halves of the key heads (or of the rows of a batch) side by side. 0 chooses by
+	// the sizes of the inputs. Only Chunk on a CPU has a use for two; where there is
+	// one key head and one row, or where Apply is traced (tensor.Compile), there is
+	// nothing to part, and one does it all. Results differ by rounding at most.
+	Threads int
 
 	// FinalState asks for the state after the last token.
 	FinalState bool
@@ -217,6 +244,7 @@ func geometryOf(in operands, opt Options) geometry {
 	z.dtype = dtypeOf(in)
 
 	z.noDelta = opt.NoDelta
+	z.initial, z.final = in.h0 != nil, opt.FinalState
 	z.scale = opt.Scale
 	switch {
 	case z.scale == 0:
@@ -235,10 +263,18 @@ func geometryOf(in operands, opt Options) geometry {
 	if opt.Segment < 0 {
 		panic(mistake(nil, "Segment is %d, want the number of chunks to work on at a time, or 0 to choose", opt.Segment))
 	}
-	z.implementation, z.why.implementation = opt.choose(z)
+	opt.checkScan()
+	z.implementation, z.why.implementation = opt.choose(z, z.kernelConfig(in, opt))
 	z.plan, z.why.segment = z.planOf(opt.Segment)
-	if z.implementation == Recurrent {
+	z.segment, z.scanLength = opt.Segment, opt.ScanLength
+	z.scan, z.why.scan = opt.chooseScan(z, onGPU(z.dtype))
+	z.compile, z.why.compile = opt.chooseCompile(z, onGPU(z.dtype))
+	z.threads, z.why.threads = opt.chooseThreads(z)
+	switch z.implementation {
+	case Recurrent:
 		z.why.chunk = "the recurrent form goes token by token, whatever ChunkSize is"
+	case Metal:
+		z.useKernels(in, opt)
 	}
 	return z
 }
@@ -281,16 +317,32 @@ func dtypeOf(in operands) tensor.Dtype {
 	return work
 }
 
-// choose returns the implementation to use, and why.
-func (opt Options) choose(z geometry) (Implementation, string) {
+// choose returns the implementation to use, and why; kernels is what those of Metal
+// would be built for.
+func (opt Options) choose(z geometry, kernels metal.Config) (Implementation, string) {
+	refusal := kernels.Refusal()
 	switch opt.Implementation {
 	case Recurrent, Chunk:
 		return opt.Implementation, asked
+	case Metal:
+		if refusal != "" {
+			panic(mistake(nil, "Implementation is %q, but %s", Metal, refusal))
+		}
+		return Metal, asked
 	case Auto, "":
+		if opt.Scan.named() {
+			return Chunk, "the scan that is asked for goes from chunk to chunk"
+		}
 		if z.longest() <= recurrentUpTo {
 			return Recurrent, "no sequence is longer than the one or two tokens that aren't worth the padding of a chunk"
 		}
-		return Chunk, "the longest sequence has enough tokens for matrix products to beat going token by token"
+		switch {
+		case !onGPU(z.dtype):
+			return Chunk, "the longest sequence has enough tokens for matrix products to beat going token by token"
+		case refusal != "":
+			return Chunk, refusal
+		}
+		return Metal, "fused kernels take the least time and memory on a GPU"
 	}
-	panic(mistake(nil, "there is no implementation %q, want %q, %q or %q", opt.Implementation, Auto, Recurrent, Chunk))
+	panic(mistake(nil, "there is no implementation %q, want %q, %q, %q or %q", opt.Implementation, Auto, Recurrent, Chunk, Metal))
 }

@@ -3,6 +3,9 @@ package gateddelta
 import (
 	"fmt"
 	"math"
+	"runtime"
+	"slices"
+	"sync"
 	"testing"
 )
 
@@ -38,6 +41,9 @@ var resultNames = []string{"o", "ht", "dq", "dk", "dv", "dg", "dbeta", "dh0"}
 // solve is the oracle: the recurrence and its backward pass, token by token in
 // float64, written with loops and nothing else.
 func (p problem) solve() result {
+	if p.l2eps > 0 {
+		return p.solveNormalised()
+	}
 	if p.cu != nil {
 		return p.separately(problem.solve)
 	}
@@ -46,98 +52,221 @@ func (p problem) solve() result {
 		"dq": make([]float64, len(p.q)), "dk": make([]float64, len(p.k)), "dv": make([]float64, len(p.v)),
 		"dg": make([]float64, len(p.g)), "dbeta": make([]float64, len(p.β)), "dh0": make([]float64, p.B*p.Hv*p.K*p.V),
 	}
-	for b := range p.B {
-		for h := range p.Hv {
-			p.solveHead(b, h, res)
+	var groups sync.WaitGroup // of value heads, which share dq and dk
+	room := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i := range p.B * p.Hk {
+		groups.Go(func() {
+			room <- struct{}{}
+			defer func() { <-room }()
+			x := newHead(p, i/p.Hk, i%p.Hk, res)
+			for range p.Hv / p.Hk {
+				x.solve()
+				x.h++
+			}
+		})
+	}
+	groups.Wait()
+	return res
+}
+
+// oracleBlock is the number of tokens that the oracle keeps the states of.
+const oracleBlock = 32
+
+// head is one value head of a problem. States are [K][V] matrices by rows.
+type head struct {
+	problem
+	b, h, hk int
+	res      result
+
+	// Of each token of a block: the state after its decay, the state after it, and
+	// the error e.
+	decayed, after, errors []float64
+}
+
+// newHead returns the first value head of a key head.
+func newHead(p problem, b, hk int, res result) *head {
+	if p.scale == 0 {
+		p.scale = 1 / math.Sqrt(float64(p.K))
+	}
+	n := min(p.T, oracleBlock)
+	return &head{
+		problem: p, b: b, h: hk * (p.Hv / p.Hk), hk: hk, res: res,
+		decayed: make([]float64, n*p.K*p.V), after: make([]float64, n*p.K*p.V), errors: make([]float64, n*p.V),
+	}
+}
+
+func (x *head) key(a []float64, t int) []float64 {
+	return a[((x.b*x.T+t)*x.Hk+x.hk)*x.K:][:x.K]
+}
+
+func (x *head) value(a []float64, t int) []float64 {
+	return a[((x.b*x.T+t)*x.Hv+x.h)*x.V:][:x.V]
+}
+
+func (x *head) gate(t int) int { return (x.b*x.T+t)*x.Hv + x.h }
+
+func (x *head) state(a []float64) []float64 {
+	n := x.K * x.V
+	return a[(x.b*x.Hv+x.h)*n:][:n]
+}
+
+// solve goes forward, keeping the states at the starts of blocks, and back, for
+// which it goes through each block again.
+func (x *head) solve() {
+	S, dS := make([]float64, x.K*x.V), make([]float64, x.K*x.V)
+	if x.h0 != nil {
+		copy(S, x.state(x.h0))
+	}
+	if x.dht != nil {
+		copy(dS, x.state(x.dht))
+	}
+	var starts [][]float64
+	for lo := 0; lo < x.T; lo += oracleBlock {
+		starts = append(starts, slices.Clone(S))
+		S = x.forward(S, lo)
+	}
+	copy(x.state(x.res["ht"]), S)
+	for i, start := range slices.Backward(starts) {
+		if i+1 < len(starts) {
+			x.forward(start, i*oracleBlock)
 		}
+		x.backward(dS, i*oracleBlock)
+	}
+	copy(x.state(x.res["dh0"]), dS)
+}
+
+// forward takes the state S through the block from lo on and returns the state
+// after it, which the next block overwrites.
+func (x *head) forward(S []float64, lo int) []float64 {
+	K, V := x.K, x.V
+	for t := lo; t < min(lo+oracleBlock, x.T); t++ {
+		q, k, o := x.key(x.q, t), x.key(x.k, t), x.value(x.res["o"], t)
+		a, β := math.Exp(x.g[x.gate(t)]), x.β[x.gate(t)]
+		Sd, e, after := x.decayed[(t-lo)*K*V:][:K*V], x.errors[(t-lo)*V:][:V], x.after[(t-lo)*K*V:][:K*V]
+		for i := range S {
+			Sd[i] = a * S[i]
+		}
+		copy(e, x.value(x.v, t))
+		if !x.noDelta {
+			for i, ki := range k {
+				for j, s := range Sd[i*V:][:V] {
+					e[j] -= s * ki
+				}
+			}
+		}
+		clear(o)
+		for i := range K {
+			row, ki, qi := after[i*V:][:V], k[i]*β, x.scale*q[i]
+			for j, s := range Sd[i*V:][:V] {
+				s += ki * e[j]
+				row[j] = s
+				o[j] += s * qi
+			}
+		}
+		S = after
+	}
+	return S
+}
+
+// backward takes the gradient dS of the state after the block from lo on to that
+// of the state before it. Forward has been there last.
+func (x *head) backward(dS []float64, lo int) {
+	K, V := x.K, x.V
+	dd := make([]float64, V)
+	for t := min(lo+oracleBlock, x.T) - 1; t >= lo; t-- {
+		q, k := x.key(x.q, t), x.key(x.k, t)
+		dq, dk, dv := x.key(x.res["dq"], t), x.key(x.res["dk"], t), x.value(x.res["dv"], t)
+		a, β := math.Exp(x.g[x.gate(t)]), x.β[x.gate(t)]
+		Sd, e, after := x.decayed[(t-lo)*K*V:][:K*V], x.errors[(t-lo)*V:][:V], x.after[(t-lo)*K*V:][:K*V]
+		if x.do != nil {
+			do := x.value(x.do, t)
+			for i := range K {
+				row, qi, sum := dS[i*V:][:V], x.scale*q[i], 0.0
+				for j, s := range after[i*V:][:V] {
+					row[j] += qi * do[j]
+					sum += s * do[j]
+				}
+				dq[i] += x.scale * sum
+			}
+		}
+		clear(dd)
+		for i, ki := range k {
+			for j, s := range dS[i*V:][:V] {
+				dd[j] += s * ki
+			}
+		}
+		var dβ, dg float64
+		for j := range V {
+			dv[j] = β * dd[j]
+			dβ += dd[j] * e[j]
+		}
+		for i, ki := range k {
+			row, sum := dS[i*V:][:V], 0.0
+			for j, s := range Sd[i*V:][:V] {
+				dSd := row[j]
+				sum += dSd * β * e[j]
+				if !x.noDelta {
+					sum -= s * dv[j]
+					dSd -= ki * dv[j]
+				}
+				dg += dSd * s
+				row[j] = a * dSd
+			}
+			dk[i] += sum
+		}
+		x.res["dbeta"][x.gate(t)], x.res["dg"][x.gate(t)] = dβ, dg
+	}
+}
+
+// solveNormalised normalises queries and keys first, and takes their gradients
+// back through that.
+func (p problem) solveNormalised() result {
+	inner := p
+	inner.l2eps = 0
+	inner.q, inner.k = make([]float64, len(p.q)), make([]float64, len(p.k))
+	rowsOf := func(x []float64, row int) []float64 { return x[row*p.K:][:p.K] }
+	// each calls f for all rows of queries or keys x, with 1/√(Σx² + ε).
+	each := func(x []float64, f func(row int, inverse float64)) {
+		for row := range len(x) / p.K {
+			sum := p.l2eps
+			for _, v := range rowsOf(x, row) {
+				sum += v * v
+			}
+			f(row, 1/math.Sqrt(sum))
+		}
+	}
+	for _, x := range [][2][]float64{{p.q, inner.q}, {p.k, inner.k}} {
+		each(x[0], func(row int, inverse float64) {
+			for i, v := range rowsOf(x[0], row) {
+				x[1][row*p.K+i] = v * inverse
+			}
+		})
+	}
+	res := inner.solve()
+	for _, x := range [][3][]float64{{p.q, inner.q, res["dq"]}, {p.k, inner.k, res["dk"]}} {
+		each(x[0], func(row int, inverse float64) {
+			y, dy := rowsOf(x[1], row), rowsOf(x[2], row)
+			var along float64
+			for i := range y {
+				along += y[i] * dy[i]
+			}
+			for i := range y {
+				dy[i] = (dy[i] - along*y[i]) * inverse
+			}
+		})
 	}
 	return res
 }
 
-// solveHead works on one value head: states are [K][V] matrices by rows.
-func (p problem) solveHead(b, h int, res result) {
-	K, V, T := p.K, p.V, p.T
-	s := p.scale
-	if s == 0 {
-		s = 1 / math.Sqrt(float64(K))
+// normalised has the keys and queries of a problem normalised by the op, with a
+// large ε that is felt.
+func normalised(p problem) problem {
+	p.l2eps = 0.5
+	for i := range p.k {
+		p.k[i], p.q[i] = 3*p.k[i], 2*p.q[i]
 	}
-	corrects := 1.0
-	if p.noDelta {
-		corrects = 0
-	}
-	hk := h / (p.Hv / p.Hk)
-	key := func(x []float64, t int) []float64 { i := ((b*T+t)*p.Hk + hk) * K; return x[i : i+K] }
-	val := func(x []float64, t int) []float64 { i := ((b*T+t)*p.Hv + h) * V; return x[i : i+V] }
-	gate := func(t int) int { return (b*T+t)*p.Hv + h }
-	state := (b*p.Hv + h) * K * V
-
-	S := make([]float64, K*V)
-	if p.h0 != nil {
-		copy(S, p.h0[state:])
-	}
-	Sds, Ss, es := make([][]float64, T), make([][]float64, T), make([][]float64, T)
-	for t := range T {
-		q, k, v, o := key(p.q, t), key(p.k, t), val(p.v, t), val(res["o"], t)
-		a, β := math.Exp(p.g[gate(t)]), p.β[gate(t)]
-		Sd, next, e := make([]float64, K*V), make([]float64, K*V), make([]float64, V)
-		for i := range Sd {
-			Sd[i] = a * S[i]
-		}
-		copy(e, v)
-		for i := range K {
-			for j := range V {
-				e[j] -= Sd[i*V+j] * k[i] * corrects
-			}
-		}
-		for i := range K {
-			for j := range V {
-				next[i*V+j] = Sd[i*V+j] + k[i]*β*e[j]
-				o[j] += s * next[i*V+j] * q[i]
-			}
-		}
-		Sds[t], Ss[t], es[t] = Sd, next, e
-		S = next
-	}
-	copy(res["ht"][state:], S)
-
-	dS := make([]float64, K*V)
-	if p.dht != nil {
-		copy(dS, p.dht[state:])
-	}
-	for t := T - 1; t >= 0; t-- {
-		q, k := key(p.q, t), key(p.k, t)
-		dq, dk, dv := key(res["dq"], t), key(res["dk"], t), val(res["dv"], t)
-		Sd, S, e := Sds[t], Ss[t], es[t]
-		a, β := math.Exp(p.g[gate(t)]), p.β[gate(t)]
-		if p.do != nil {
-			do := val(p.do, t)
-			for i := range K {
-				for j := range V {
-					dS[i*V+j] += s * q[i] * do[j]
-					dq[i] += s * S[i*V+j] * do[j]
-				}
-			}
-		}
-		dd := make([]float64, V)
-		for i := range K {
-			for j := range V {
-				dd[j] += dS[i*V+j] * k[i]
-			}
-		}
-		for j := range V {
-			dv[j] = β * dd[j]
-			res["dbeta"][gate(t)] += dd[j] * e[j]
-		}
-		for i := range K {
-			for j := range V {
-				dk[i] += dS[i*V+j]*β*e[j] - β*Sd[i*V+j]*dd[j]*corrects
-				dSd := dS[i*V+j] - β*k[i]*dd[j]*corrects
-				res["dg"][gate(t)] += dSd * Sd[i*V+j]
-				dS[i*V+j] = a * dSd
-			}
-		}
-	}
-	copy(res["dh0"][state:], dS)
+	clear(p.k[:p.K])
+	return p
 }
 
 // TestOracle holds the oracle's gradients against central differences of its own
@@ -148,6 +277,7 @@ func TestOracle(t *testing.T) {
 		sample(2, sampling{B: 1, T: 3, Hk: 2, Hv: 6, K: 2, V: 3, gate: "mild", beta: "2sigmoid", h0: true, dht: true}),
 		sample(3, sampling{B: 1, T: 5, Hk: 1, Hv: 1, K: 2, V: 2, gate: "zero", beta: "one"}),
 		sample(4, sampling{B: 1, T: 4, Hk: 1, Hv: 2, K: 2, V: 3, noDelta: true, h0: true, dht: true}),
+		normalised(sample(5, sampling{B: 1, T: 3, Hk: 1, Hv: 2, K: 3, V: 2, h0: true, dht: true})),
 	} {
 		t.Run(p.String(), func(t *testing.T) {
 			loss := func() float64 {

@@ -20,48 +20,57 @@ type indices struct {
 	to           *tensor.Tensor
 }
 
-// load returns z with its indices, which belong to no scope, and what frees them.
+// load returns z with its constants, the masks and the packing's indices, which
+// belong to no scope, and what frees them.
 func (z geometry) load() (geometry, func()) {
-	k := z.plan.packing
-	if k == nil || len(k.from) == 0 {
-		return z, func() {}
+	var made []*tensor.Tensor
+	keep := func(x *tensor.Tensor) *tensor.Tensor {
+		made = append(made, x)
+		return x
 	}
-	ix := &indices{to: tensor.FromSlice(k.to)}
-	if !k.sorted {
-		ix.order, ix.place = tensor.FromSlice(k.order), tensor.FromSlice(k.place)
+	if z.implementation == Chunk {
+		z.masks = masksOf(z.dtype, z.C)
+		if onGPU(z.dtype) {
+			z.masks.below = blocksBelow(z.dtype, z.C)
+		}
+		if z.scan.parallel() {
+			z.masks.unit = maskOf(z.dtype, z.K, func(i, j int) bool { return i == j })
+		}
+		made = z.masks.list()
 	}
-	for _, s := range z.plan.segments {
-		lo := s.chunk * z.plan.C
-		hi := lo + z.plan.chunks(s)*z.plan.C
-		real := k.real[lo:hi]
-		ix.from = append(ix.from, tensor.FromSlice(k.from[lo:hi]))
-		ix.real = append(ix.real, tensor.FromSlice(real, 1, len(real), 1))
-		ix.scale = append(ix.scale, z.scales(real))
+	if k := z.plan.packing; k != nil && len(k.from) > 0 {
+		ix := &indices{to: keep(tensor.FromSlice(k.to))}
+		if !k.sorted {
+			ix.order, ix.place = keep(tensor.FromSlice(k.order)), keep(tensor.FromSlice(k.place))
+		}
+		for _, s := range z.plan.segments {
+			lo := s.chunk * z.plan.C
+			hi := lo + z.plan.chunks(s)*z.plan.C
+			real := k.real[lo:hi]
+			ix.from = append(ix.from, keep(tensor.FromSlice(k.from[lo:hi])))
+			ix.real = append(ix.real, keep(tensor.FromSlice(real, 1, len(real), 1)))
+			ix.scale = append(ix.scale, keep(z.scales(real)))
+		}
+		z.indices = ix
 	}
-	z.indices = ix
-	return z, func() {
-		tensor.Free(ix.order, ix.place, ix.to)
-		tensor.Free(ix.from...)
-		tensor.Free(ix.real...)
-		tensor.Free(ix.scale...)
-	}
-}
-
-func (z geometry) scales(real []bool) *tensor.Tensor {
-	if z.dtype == tensor.Float64 {
-		return scalesOf(real, z.scale)
-	}
-	return scalesOf(real, float32(z.scale))
-}
-
-func scalesOf[T float32 | float64](real []bool, scale T) *tensor.Tensor {
-	list := make([]T, len(real))
-	for i, r := range real {
-		if r {
-			list[i] = scale
+	z.levels = make([]*levels, len(z.plan.segments))
+	if z.scan == ScanTwoLevel {
+		for i, s := range z.plan.segments {
+			if n, L := len(s.active), z.runLength(len(s.active)); L < n {
+				z.levels[i] = z.levelsOf(z.rowCounts(s), L, keep)
+			}
 		}
 	}
-	return tensor.FromSlice(list, 1, len(list), 1, 1)
+	return z, func() { tensor.Free(made...) }
+}
+
+// scales returns the scale for the rows that are tokens and 0 for padding,
+// [1, rows, 1, 1].
+func (z geometry) scales(real []bool) *tensor.Tensor {
+	if z.dtype == tensor.Float64 {
+		return tensor.FromSlice(chosen(real, z.scale), 1, len(real), 1, 1)
+	}
+	return tensor.FromSlice(chosen(real, float32(z.scale)), 1, len(real), 1, 1)
 }
 
 // gather returns the rows [1, rows, ...] of a segment from tokens [1, T, ...].
@@ -89,37 +98,6 @@ func (z geometry) collect(parts []*tensor.Tensor, like *tensor.Tensor) *tensor.T
 	return x
 }
 
-// steps cuts arrays with chunks along the first axis into those of the steps,
-// with sequences along it: [n, B, ...] or, for packed sequences, [n, 1, ...].
-func (z geometry) steps(x *tensor.Tensor, active []int) []*tensor.Tensor {
-	if z.plan.packing == nil {
-		return tensor.Unstack(x, 0)
-	}
-	return parted(tensor.Squeeze(x, 1), active)
-}
-
-// fromSteps is the inverse of steps.
-func (z geometry) fromSteps(parts []*tensor.Tensor) *tensor.Tensor {
-	if z.plan.packing == nil {
-		return tensor.Stack(0, parts...)
-	}
-	return tensor.ExpandDims(joined(0, parts), 1)
-}
-
-// parted cuts x along the first axis into parts of the given lengths.
-func parted(x *tensor.Tensor, lengths []int) []*tensor.Tensor {
-	if len(lengths) == 1 {
-		return []*tensor.Tensor{x}
-	}
-	at := make([]int, len(lengths)-1)
-	sum := 0
-	for i := range at {
-		sum += lengths[i]
-		at[i] = sum
-	}
-	return tensor.SplitAt(x, 0, at...)
-}
-
 // ordered puts states [N, ...] of the input's sequences in the order of the plan.
 func (z geometry) ordered(h *tensor.Tensor) *tensor.Tensor {
 	if h == nil || z.indices == nil || z.indices.order == nil {
@@ -143,14 +121,21 @@ type states struct {
 }
 
 // runs follows states through a plan: from all, those before the sequences, in
-// the order of the plan, to those that sequences leave, in either direction.
+// the order of the plan (nil if they are zero), to those that sequences leave, in
+// either direction.
 type runs struct {
 	all  *tensor.Tensor
 	done []states
 }
 
-// begin returns the states of places lo to hi-1 before their sequences.
-func (r *runs) begin(lo, hi int) *tensor.Tensor { return rows(r.all, lo, hi) }
+// begin returns the states of places lo to hi-1 before their sequences, nil if
+// they are zero.
+func (r *runs) begin(lo, hi int) *tensor.Tensor {
+	if r.all == nil {
+		return nil
+	}
+	return rows(r.all, lo, hi)
+}
 
 // end takes states from place first on after their sequences.
 func (r *runs) end(first int, S *tensor.Tensor) { r.done = append(r.done, states{first, S}) }
@@ -165,15 +150,19 @@ func (r *runs) narrow(S *tensor.Tensor, first, n int) *tensor.Tensor {
 }
 
 // widen is narrow backwards: it begins states up to the n-th from place first on.
-// S is nil before the first.
+// S is nil before the first, or zero like them.
 func (r *runs) widen(S *tensor.Tensor, first, n int) *tensor.Tensor {
 	if S == nil {
 		return r.begin(first, first+n)
 	}
-	if m := S.Dim(0); m < n {
-		return tensor.Concat(0, S, r.begin(first+m, first+n))
+	m := S.Dim(0)
+	switch {
+	case m == n:
+		return S
+	case r.all == nil:
+		return tensor.Concat(0, S, zeroRows(S, n-m))
 	}
-	return S
+	return tensor.Concat(0, S, r.begin(first+m, first+n))
 }
 
 // result returns all states at the end, in the order of the plan. Places at
@@ -186,7 +175,7 @@ func (r *runs) result() *tensor.Tensor {
 		parts = append(parts, s.S)
 		n += s.S.Dim(0)
 	}
-	if n < r.all.Dim(0) {
+	if r.all != nil && n < r.all.Dim(0) {
 		parts = append(parts, r.begin(n, r.all.Dim(0)))
 	}
 	return joined(0, parts)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -243,52 +242,14 @@ func TestPackedGradients(t *testing.T) {
 // TestPackedConstants wants gradients for those inputs alone that require one.
 func TestPackedConstants(t *testing.T) {
 	p := sample(7, sampling{B: 1, T: 30, Hk: 1, Hv: 2, K: 4, V: 3, cu: offsets(3, 18, 0, 7), h0: true, dht: true})
-	for _, v := range bothForms {
-		t.Run(v.String(), func(t *testing.T) {
-			want := p.run(t, v)
-			tape := autograd.NewTape()
-			defer tape.Close()
-			in, leaves := p.inputs(tape, v)
-			in.K, in.LogDecay, in.InitialState = in.K.Detach(), in.LogDecay.Detach(), in.InitialState.Detach()
-			out := p.apply(in, v)
-			grads, err := tape.BackwardFrom([]*autograd.Var{out.O, out.FinalState}, p.seeds(v))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, name := range []string{"dq", "dk", "dv", "dg", "dbeta", "dh0"} {
-				g := grads.Of(leaves[i])
-				if constant := name == "dk" || name == "dg" || name == "dh0"; constant != (g == nil) {
-					t.Errorf("%s: got %v for a constant: %v", name, g, constant)
-				} else if g != nil && !slices.Equal(read(t, g), want[name]) {
-					t.Errorf("%s differs when other inputs are constants", name)
-				}
-			}
-		})
-	}
+	p.checkConstants(t)
 }
 
-// TestPackedLeaks wants handles and memory back where they were, without a
-// collection: what packing takes is released at once.
+// TestPackedLeaks wants what packing takes to be released.
 func TestPackedLeaks(t *testing.T) {
 	p := sample(1, sampling{B: 1, T: 101, Hk: 1, Hv: 2, K: 16, V: 16, cu: offsets(30, 0, 51, 19), h0: true, dht: true})
 	for _, v := range variants(tensor.Float32)[:3] {
-		t.Run(v.String(), func(t *testing.T) {
-			var live int
-			var active int64
-			for i := range 6 {
-				p.run(t, v)
-				settle(t)
-				if i == 0 { // the first run may fill caches
-					live, active = tensor.Live(), tensor.Memory().Active
-				}
-			}
-			if n := tensor.Live(); n != live {
-				t.Errorf("%d handles are open, %d were after the first run", n, live)
-			}
-			if n := tensor.Memory().Active; n != active {
-				t.Errorf("%d bytes are in use, %d were after the first run", n, active)
-			}
-		})
+		t.Run(v.String(), func(t *testing.T) { leaksNothing(t, func() { p.run(t, v) }) })
 	}
 }
 
@@ -299,52 +260,14 @@ func TestPackedMemory(t *testing.T) {
 	cu := offsets(300, 0, 200, 40, 1, 120, 64, 500)
 	p := sample(1, sampling{B: 1, T: cu[len(cu)-1], Hk: 1, Hv: 4, K: 64, V: 64, cu: cu, h0: true, dht: true})
 	v := variant{implementation: Chunk, chunk: C, dtype: tensor.Float32, segment: 2}
-	tape := autograd.NewTape()
-	defer tape.Close()
-	in, leaves := p.inputs(tape, v)
-	seeds := p.seeds(v)
-	fixed := slices.Clone(seeds)
-	for _, x := range leaves {
-		fixed = append(fixed, x.Value())
-	}
-	if err := tensor.Eval(fixed...); err != nil {
-		t.Fatal(err)
-	}
-	settle(t)
-
-	start := tensor.Memory().Active
-	out := p.apply(in, v)
-	if err := tensor.Eval(out.O.Value(), out.FinalState.Value()); err != nil {
-		t.Fatal(err)
-	}
-	kept := tensor.Memory().Active - start - out.O.Value().Bytes() - out.FinalState.Value().Bytes()
+	u := p.usage(t, v)
 	state := int64(p.Hv * p.K * p.V * 4)
 	// Segments that start within sequences: two after 2 chunks of 7, 4 and 5, and
 	// so on. States of finished sequences are not kept.
-	plan := Explain(in, p.options(v))
-	if want := (3 + 2 + 1) * state; kept < want || kept > want+1<<14 || plan.KeptBytes != want {
-		t.Errorf("the tape keeps %d bytes besides inputs and outputs, Explain says %d, want %d", kept, plan.KeptBytes, want)
-	}
-
-	start = tensor.Memory().Active
-	tensor.ResetPeakMemory()
-	grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState}, seeds, leaves...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tensor.Eval(grads...); err != nil {
-		t.Fatal(err)
-	}
-	peak := tensor.Memory().Peak - start
+	kept := (3 + 2 + 1) * state
 	const chunks = 7 + 4 // in the first two steps: all seven sequences, and the four of more than a chunk
 	bound := int64(10 * chunks * p.Hv * (C*p.K + C*C + p.K*p.V) * 4)
-	for _, g := range grads {
-		bound += 4 * g.Bytes()
-	}
-	if peak > bound || plan.BackwardBytes != bound {
-		t.Errorf("the backward pass takes %d bytes, Explain says %d, want at most %d", peak, plan.BackwardBytes, bound)
-	}
-	runtime.KeepAlive(fixed)
+	u.check(t, kept, bound+4*u.gradients)
 }
 
 func TestPackedMistakes(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 // are put in order, those with the most chunks first, so that the ones that go
 // on are always the first rows of the state. In this order they are dealt into
 // waves, one after the other, so that the states of a wave don't fill the
-// memory.
+// memory. Sequences of one chunk that need no states are in waves by themselves,
+// larger ones.
 type plan struct {
 	C        int
 	segments []span
@@ -28,6 +29,10 @@ type span struct {
 	first int  // place of its first sequence in the order
 	chunk int  // number of chunks before it, one for each step of a batch
 	fresh bool // it begins with the start of its sequences
+
+	// stateless says that its sequences are of one chunk, with neither a state
+	// before it nor one after it that anybody asks for.
+	stateless bool
 }
 
 // packing is where the tokens of packed sequences go.
@@ -40,21 +45,18 @@ type packing struct {
 	sorted bool    // order is that of the input
 }
 
-// waveBytes is the size of one step's arrays up to which packed sequences go
-// together. More of them make fewer and larger operations, and take more memory.
-const waveBytes = 8 << 20
-
 // planOf lays out the steps of the implementation, and says why the segments are
 // as long as they are; segment is Options.Segment.
 func (z geometry) planOf(segment int) (p plan, why string) {
 	p.C = z.C
-	wave := max(1, waveBytes/z.chunkBytes())
 	switch {
 	case z.implementation == Recurrent:
-		p.C, segment, wave = 1, z.T, z.sequences
+		p.C, segment = 1, z.T
 		why = "the recurrent form keeps no states between tokens, whatever Segment is"
 	case segment > 0:
 		why = asked + ", or sequences end sooner"
+	case onGPU(z.dtype):
+		why = "enough to fill a GPU, and for the states kept to take at most half of what V takes"
 	default:
 		why = "enough to fill the processor's cache, and for the states kept to take at most half of what V takes"
 	}
@@ -68,17 +70,39 @@ func (z geometry) planOf(segment int) (p plan, why string) {
 		return p, why
 	}
 	p.pack(z.cuSeqlens)
-	for first := 0; first < z.sequences; first += wave {
-		active := p.packing.wave(z.cuSeqlens, p.C, first, min(first+wave, z.sequences))
+	for first := 0; first < z.sequences; {
+		next, stateless := z.waveFrom(p, first)
+		active := p.packing.wave(z.cuSeqlens, p.C, first, next)
 		for step := 0; step < len(active); {
 			n := z.segmentSteps(active[step:], segment)
-			s := span{active: active[step : step+n], first: first, chunk: len(p.packing.from) / p.C, fresh: step == 0}
+			s := span{active: active[step : step+n], first: first, chunk: len(p.packing.from) / p.C, fresh: step == 0, stateless: stateless}
 			p.packing.add(z.cuSeqlens, p.C, s, step)
 			p.segments = append(p.segments, s)
 			step += n
 		}
+		first = next
 	}
 	return p, why
+}
+
+// waveFrom returns the place after the last of the wave that begins at place first.
+func (z geometry) waveFrom(p plan, first int) (next int, stateless bool) {
+	if z.implementation == Recurrent {
+		return z.sequences, false
+	}
+	next = first + max(1, z.waveBytes()/z.chunkBytes(true))
+	if !z.initial && !z.final {
+		// Those of at most one chunk are last in the order.
+		short, _ := slices.BinarySearchFunc(p.packing.order, 1, func(sequence int32, n int) int {
+			return cmp.Compare(n, chunksOf(z.cuSeqlens, p.C, sequence))
+		})
+		if stateless = first >= short; stateless {
+			next = first + max(1, z.waveBytes()/z.chunkBytes(false))
+		} else {
+			next = min(next, short)
+		}
+	}
+	return min(next, z.sequences), stateless
 }
 
 // segmentSteps returns how many of the steps to come make a segment: enough to
@@ -90,7 +114,7 @@ func (z geometry) segmentSteps(active []int, want int) int {
 	}
 	chunks := 0
 	for i, n := range active {
-		if i > 0 && (chunks+n)*z.chunkBytes() > segmentBytes && chunks*z.C >= 2*z.K*n {
+		if i > 0 && (chunks+n)*z.chunkBytes(true) > z.segmentBytes() && chunks*z.C >= 2*z.K*n {
 			return i
 		}
 		chunks += n
@@ -150,15 +174,37 @@ func (k *packing) add(cu []int, C int, s span, step int) {
 	}
 }
 
-// chunks returns the number of chunks in a segment, which is the length of the
-// first axis of its arrays.
+// size returns the number of its chunks.
+func (s span) size() int {
+	n := 0
+	for _, a := range s.active {
+		n += a
+	}
+	return n
+}
+
+// chunks returns the length of the first axis of a segment's arrays.
 func (p plan) chunks(s span) int {
 	if p.packing == nil {
 		return len(s.active)
 	}
+	return s.size()
+}
+
+// sequences returns the number of sequences in the widest step.
+func (p plan) sequences() int {
 	n := 0
-	for _, a := range s.active {
-		n += a
+	for _, s := range p.segments {
+		n = max(n, s.active[0])
+	}
+	return n
+}
+
+// steps returns the number of steps in the longest segment.
+func (p plan) steps() int {
+	n := 0
+	for _, s := range p.segments {
+		n = max(n, len(s.active))
 	}
 	return n
 }

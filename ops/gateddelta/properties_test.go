@@ -31,27 +31,35 @@ func same(t *testing.T, got, want result, bound float64) {
 	}
 }
 
-// TestSplit runs a sequence in two halves, the second from the state that the
-// first leaves. Gradients flow back through that state.
+// runInParts runs tokens cuts[i] to cuts[i+1]-1 by themselves, one part after the
+// other, each from the state that the one before leaves. Gradients flow back
+// through these states.
+func (p problem) runInParts(t *testing.T, v variant, cuts []int) result {
+	t.Helper()
+	tape := autograd.NewTape()
+	defer tape.Close()
+	in, leaves := p.inputs(tape, v)
+	opt := p.options(v)
+	opt.FinalState = true
+	var outs []*autograd.Var
+	state := in.InitialState
+	for i, hi := range cuts[1:] {
+		cut := func(x *autograd.Var) *autograd.Var { return ops.SliceAxis(x, 1, cuts[i], hi) }
+		out := Apply(Inputs{
+			Q: cut(in.Q), K: cut(in.K), V: cut(in.V), LogDecay: cut(in.LogDecay), Beta: cut(in.Beta), InitialState: state,
+		}, opt)
+		outs, state = append(outs, out.O), out.FinalState
+	}
+	return p.finish(t, tape, v, Output{O: ops.Concat(1, outs...), FinalState: state}, leaves)
+}
+
+// TestSplit runs a sequence in two halves.
 func TestSplit(t *testing.T) {
 	p := sample(1, sampling{B: 2, T: 70, Hk: 1, Hv: 2, K: 8, V: 6, h0: true, dht: true})
 	for _, v := range bothForms {
 		for _, at := range []int{1, 32, 37, 69} {
 			t.Run(fmt.Sprintf("%s/at%d", v, at), func(t *testing.T) {
-				want := p.run(t, v)
-				tape := autograd.NewTape()
-				defer tape.Close()
-				in, leaves := p.inputs(tape, v)
-				half := func(lo, hi int, state *autograd.Var) Output {
-					cut := func(x *autograd.Var) *autograd.Var { return ops.SliceAxis(x, 1, lo, hi) }
-					return Apply(Inputs{
-						Q: cut(in.Q), K: cut(in.K), V: cut(in.V), LogDecay: cut(in.LogDecay), Beta: cut(in.Beta), InitialState: state,
-					}, Options{ChunkSize: v.chunk, Implementation: v.implementation, FinalState: true})
-				}
-				first := half(0, at, in.InitialState)
-				second := half(at, p.T, first.FinalState)
-				got := p.finish(t, tape, v, Output{O: ops.Concat(1, first.O, second.O), FinalState: second.FinalState}, leaves)
-				same(t, got, want, 1e-12)
+				same(t, p.runInParts(t, v, []int{0, at, p.T}), p.run(t, v), 1e-12)
 			})
 		}
 	}
@@ -147,7 +155,13 @@ func TestAbsentInputs(t *testing.T) {
 
 // TestConstants wants gradients for those inputs alone that require one.
 func TestConstants(t *testing.T) {
-	p := sample(7, sampling{B: 1, T: 20, Hk: 1, Hv: 2, K: 4, V: 3, h0: true, dht: true})
+	sample(7, sampling{B: 1, T: 20, Hk: 1, Hv: 2, K: 4, V: 3, h0: true, dht: true}).checkConstants(t)
+}
+
+// checkConstants has keys, gates and the initial state as constants, and wants no
+// gradients for these and the same ones as ever for the others.
+func (p problem) checkConstants(t *testing.T) {
+	t.Helper()
 	for _, v := range bothForms {
 		t.Run(v.String(), func(t *testing.T) {
 			want := p.run(t, v)

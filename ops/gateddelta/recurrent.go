@@ -45,12 +45,12 @@ func (z geometry) active() []int {
 // perToken cuts x [B, T, heads, ...] into the rows of each step's tokens.
 func (z geometry) perToken(x *tensor.Tensor, r, d int) []*tensor.Tensor {
 	if z.plan.packing == nil {
-		return tensor.Unstack(tensor.Reshape(x, z.B, z.T, z.Hk, r, 1, d), 1)
+		return z.unstacked(tensor.Reshape(x, z.B, z.T, z.Hk, r, 1, d), 1)
 	}
 	if len(z.active()) == 0 {
 		return nil
 	}
-	return parted(tensor.Reshape(z.gather(x, 0), -1, z.Hk, r, 1, d), z.active())
+	return z.parted(tensor.Reshape(z.gather(x, 0), -1, z.Hk, r, 1, d), z.active())
 }
 
 // fromTokens is the inverse of perToken, for rows of any sizes.
@@ -96,10 +96,9 @@ func (t token) step(S *tensor.Tensor) (m moment, next *tensor.Tensor) {
 	return m, tensor.Add(m.Sd, tensor.Mul(transposed(t.k), m.d))
 }
 
-// recurrentForward computes the outputs o = s S'ᵀq and the final state.
+// recurrentForward computes the outputs o = s S'ᵀq and the final state. The
+// constants of z must be loaded.
 func (z geometry) recurrentForward(in operands) (o, ht *tensor.Tensor) {
-	z, free := z.load()
-	defer free()
 	run := runs{all: z.headState(in.h0, in.v)}
 	ts, active := z.tokensOf(in), z.active()
 	outs := make([]*tensor.Tensor, len(ts))
@@ -113,15 +112,13 @@ func (z geometry) recurrentForward(in operands) (o, ht *tensor.Tensor) {
 }
 
 // recurrentBackward returns the gradients of all operands from those of the
-// outputs, either of which may be nil.
+// outputs, either of which may be nil. The constants of z must be loaded.
 func (z geometry) recurrentBackward(in operands, do, dht *tensor.Tensor) gradients {
-	tied := tensor.Depends(append([]*tensor.Tensor{in.q, in.k, in.v, in.g, in.β}, present(in.h0)...), present(do, dht))
+	tied := z.after(append([]*tensor.Tensor{in.q, in.k, in.v, in.g, in.β}, present(in.h0)...), present(do, dht))
 	again := operands{q: tied[0], k: tied[1], v: tied[2], g: tied[3], β: tied[4]}
 	if in.h0 != nil {
 		again.h0 = tied[5]
 	}
-	z, free := z.load()
-	defer free()
 	ts, active := z.tokensOf(again), z.active()
 	n := len(ts)
 	moments := make([]moment, n)

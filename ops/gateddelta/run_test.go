@@ -14,6 +14,10 @@ type variant struct {
 	chunk          int
 	dtype          tensor.Dtype // of q, k, v and do; the rest is float32 or float64
 	segment        int          // chunks in a segment; 0 leaves the choice
+	scan           Scan
+	length         int // of the runs of ScanTwoLevel
+	compile        Compile
+	threads        int // 0 leaves the choice
 }
 
 func (v variant) String() string {
@@ -23,6 +27,18 @@ func (v variant) String() string {
 	}
 	if v.segment > 0 {
 		s += fmt.Sprintf("-segment%d", v.segment)
+	}
+	if v.scan != "" {
+		s += "-" + string(v.scan)
+	}
+	if v.length > 0 {
+		s += fmt.Sprint(v.length)
+	}
+	if v.compile != "" {
+		s += "-compile_" + string(v.compile)
+	}
+	if v.threads > 0 {
+		s += fmt.Sprintf("-threads%d", v.threads)
 	}
 	return s
 }
@@ -95,6 +111,7 @@ func (p problem) apply(in Inputs, v variant) Output {
 func (p problem) options(v variant) Options {
 	return Options{
 		Scale: p.scale, ChunkSize: v.chunk, Segment: v.segment, Implementation: v.implementation,
+		Scan: v.scan, ScanLength: v.length, Compile: v.compile, Threads: v.threads,
 		FinalState: p.dht != nil || p.wantFinalState, CuSeqlens: p.cu,
 		QKL2Norm: p.l2eps > 0, L2NormEps: p.l2eps, NoDelta: p.noDelta,
 	}

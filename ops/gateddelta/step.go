@@ -9,10 +9,11 @@ import "github.com/deltatape/deltatape/tensor"
 // evaluated at times: until then it holds on to the graph of all of them.
 //
 // The tape must be one of autograd.NoGrad. All options of Apply are honoured, so
-// that those which read the prompt serve here; ChunkSize, Segment and FinalState
-// mean nothing for one token. T other than 1, CuSeqlens, Implementation Chunk and
+// that those which read the prompt serve here; ChunkSize, Segment, Scan and
+// FinalState mean nothing for one token. T other than 1, CuSeqlens, Implementation Chunk and
 // a recording tape panic with *tensor.Error.
 func Step(in Inputs, opt Options) Output {
+	opt.Scan, opt.ScanLength = ScanAuto, 0
 	z := resolve(in, opt)
 	wrong := func(format string, args ...any) {
 		panic(tensor.NewError("gateddelta.Step", []*tensor.Tensor{in.Q.Value()}, format, args...))
