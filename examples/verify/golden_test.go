@@ -137,7 +137,7 @@ func (g golden) solve(t *testing.T, r recipe) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := variant{"recurrent", 64, tensor.Float64}.compute(f)
+	got, err := variant{implementation: "recurrent", dtype: tensor.Float64}.compute(f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func (g golden) solve(t *testing.T, r recipe) {
 	}
 }
 
-const testdata = "../../testdata/gdr"
+const testdata = "../../testdata/golden"
 
 // known loads one of the project's golden files.
 func known(t *testing.T, name string) golden {

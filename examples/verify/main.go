@@ -3,6 +3,7 @@ package main
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/deltatape/deltatape/examples/internal/program"
+	"github.com/deltatape/deltatape/ops/gateddelta"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -25,9 +27,8 @@ It prints a line for each case and tensor: the relative L2 error, the tolerance,
 and ok or FAIL. Where a part is judged alone, such as dg of each value head, the
 line is that of the worst part. A reference of zeros must be met by zeros; the
 error is then the largest magnitude. Lines that start with a space explain the one
-above. Where bfloat16 or float16 cannot hold the inputs, and that alone passes a
-tolerance, the reference is moved by what rounding them does in float64. A case
-that the implementation cannot serve is a skip. The last line counts cases.
+above. A case that the implementation cannot serve is a skip. The last line counts
+cases.
 
 The exit code is 0 if no case failed, 1 if one did, and 2 if a file cannot be
 read or is no golden file, if the device is missing, or if the flags are wrong.
@@ -49,9 +50,11 @@ type options struct {
 // flags binds flags to the options.
 func (o *options) flags(errOut io.Writer) *program.Flags {
 	f := program.NewFlags("verify", about, errOut)
+	f.TakesArguments = true
 	o.device.Var(f)
 	f.StringVar(&o.implementation, "impl", "auto", "implementation: "+strings.Join(implementationNames, ", "))
-	f.IntVar(&o.chunk, "chunk", 64, "chunk size: 16, 32, 64 or 128")
+	f.IntVar(&o.chunk, "chunk", 64, "chunk size: 16, 32, 64 or 128; for metal not 128, and 32 if not given")
+	f.StringVar(&o.scan, "scan", "auto", "how states go from chunk to chunk: "+strings.Join(scanNames, ", "))
 	f.StringVar(&o.dtypeName, "dtype", "float32", "dtype of q, k, v and do: float32, float64, bfloat16 or float16; the rest is float32, or float64 beside it")
 	return f
 }
@@ -65,6 +68,12 @@ func (o *options) validate() error {
 	}
 	if !slices.Contains([]int{16, 32, 64, 128}, o.chunk) {
 		bad("-chunk is %d, want 16, 32, 64 or 128", o.chunk)
+	}
+	switch chunks := o.implementation == string(gateddelta.Auto) || o.implementation == string(gateddelta.Chunk); {
+	case !slices.Contains(scanNames, o.scan):
+		bad("-scan is %q, want one of %s", o.scan, strings.Join(scanNames, ", "))
+	case o.scan != string(gateddelta.ScanAuto) && !chunks:
+		bad("-scan is %s, which is for -impl chunk", o.scan)
 	}
 	dtypes := []tensor.Dtype{tensor.Float32, tensor.Float64, tensor.BFloat16, tensor.Float16}
 	if i := slices.IndexFunc(dtypes, func(d tensor.Dtype) bool { return d.String() == o.dtypeName }); i >= 0 {
@@ -89,13 +98,18 @@ func (o *options) validate() error {
 
 // run is the program; it returns the exit code.
 func run(args []string, out, errOut io.Writer) int {
-	// program.Flags takes no arguments, so a first look cuts the paths off.
-	var look options
-	ahead := look.flags(io.Discard)
-	_ = ahead.FlagSet.Parse(args) // the second look tells
-	o := options{paths: ahead.Args()}
+	var o options
 	flags := o.flags(errOut)
-	if code, ok := flags.Parse(args[:len(args)-len(o.paths)], o.validate); !ok {
+	check := func() error {
+		o.paths = flags.Args()
+		given := false
+		flags.Visit(func(f *flag.Flag) { given = given || f.Name == "chunk" })
+		if !given {
+			o.chunk = defaultChunk(o.implementation)
+		}
+		return o.validate()
+	}
+	if code, ok := flags.Parse(args, check); !ok {
 		return code
 	}
 	var sum tally

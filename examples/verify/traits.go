@@ -11,8 +11,9 @@ type head struct {
 	// parallel: the keys of a sequence are identical, but for sign and length, and
 	// some are written with β >= 1.
 	parallel bool
-	// vanishing: besides, β is 1 and gates are those of A = 16, so that each token
-	// erases what the others wrote and dg is rounding noise after the first.
+	// vanishing: besides, the keys have unit length but for rounding, all β are 1
+	// and gates are those of A = 16, so that each token erases what the others wrote
+	// and dg is rounding noise after the first.
 	vanishing bool
 }
 
@@ -46,19 +47,20 @@ func headsOf(f *fixture, k, g, β []float64) []head {
 				continue
 			}
 			var direction []float64
-			parallel, low, high, sum := true, math.Inf(1), math.Inf(-1), 0.0
+			parallel, equal, low, high, sum := true, true, math.Inf(1), math.Inf(-1), 0.0
 			for t := s.start; t < s.end; t++ {
 				key := k[(t*Hk+hk)*K:][:K]
 				if direction == nil && largest(key) > 0 {
 					direction = key
 				}
-				parallel = parallel && alongside(direction, key)
+				parallel = parallel && alongside(direction, key, roundedToHalf)
+				equal = equal && f.unit(key) && alongside(direction, key, roundedToSingle)
 				i := t*Hv + h
 				low, high, sum = min(low, β[i]), max(high, β[i]), sum+g[i]
 			}
 			parallel = parallel && direction != nil && high >= 1
 			some = some || parallel
-			every = every && parallel && low == 1 && high == 1 && ofStrongestHead(sum/float64(s.end-s.start))
+			every = every && parallel && equal && low == 1 && high == 1 && ofStrongestHead(sum/float64(s.end-s.start))
 		}
 		heads[h] = head{parallel: some, vanishing: some && every}
 	}
@@ -83,16 +85,35 @@ func (f *fixture) sequences() []span {
 	return list
 }
 
-// alongside reports whether two vectors have one direction, but for sign and the
-// rounding to bfloat16. A zero vector has every direction.
-func alongside(a, b []float64) bool {
+// Slack for the squares of cosines and lengths.
+const (
+	roundedToHalf   = 1e-5 // what bfloat16 does to them
+	roundedToSingle = 1e-10
+	nearlyUnit      = 1e-2 // what bfloat16 and the ε of the norm do to a length of 1
+)
+
+// unit reports whether the rule sees the key with length 1.
+func (f *fixture) unit(key []float64) bool {
+	var square float64
+	for _, x := range key {
+		square += x * x
+	}
+	if f.l2norm {
+		square /= square + f.eps
+	}
+	return math.Abs(square-1) <= nearlyUnit
+}
+
+// alongside reports whether two vectors have one direction, but for sign and some
+// slack. A zero vector has every direction.
+func alongside(a, b []float64, slack float64) bool {
 	var ab, aa, bb float64
 	for i, x := range a {
 		ab += x * b[i]
 		aa += x * x
 		bb += b[i] * b[i]
 	}
-	return ab*ab >= (1-1e-5)*aa*bb
+	return ab*ab >= (1-slack)*aa*bb
 }
 
 // ofStrongestHead reports whether a mean log decay is that of gates

@@ -26,6 +26,9 @@ func TestHeads(t *testing.T) {
 		{"zeros", [][]float64{zero, zero}, 1.5, mild, nil, head{}, false},
 		{"one token", [][]float64{x}, 1.5, mild, nil, head{}, false},
 		{"vanishing", [][]float64{x, minus, x}, 1, A16, nil, head{parallel: true, vanishing: true}, false},
+		{"two lengths", [][]float64{x, long, x}, 1, A16, nil, head{parallel: true}, false},
+		{"a zero among them", [][]float64{x, zero, x}, 1, A16, nil, head{parallel: true}, false},
+		{"nearly one direction", [][]float64{x, {1, 1e-3}, x}, 1, A16, nil, head{parallel: true}, false},
 		{"A = 8", [][]float64{x, x, x}, 1, A16 / 2, nil, head{parallel: true}, false},
 		{"all -30", [][]float64{x, x, x}, 1, -30, nil, head{parallel: true}, false},
 		{"each sequence its direction", [][]float64{x, x, y, y}, 1, A16, []int{0, 2, 2, 4}, head{parallel: true, vanishing: true}, false},
@@ -50,6 +53,16 @@ func TestHeads(t *testing.T) {
 				t.Errorf("got %v, want %v", got, want)
 			}
 		})
+	}
+}
+
+// Norms make keys of any length equal, but not those as short as their ε.
+func TestNormedHeads(t *testing.T) {
+	f := &fixture{sizes: map[string]int{"B": 1, "T": 2, "Hk": 1, "Hv": 1, "K": 2}, l2norm: true, eps: 1e-6}
+	for length, want := range map[float64]head{3: {parallel: true, vanishing: true}, 0.003: {parallel: true}} {
+		if got := headsOf(f, []float64{2, 0, length, 0}, []float64{-20, -23}, []float64{1, 1}); got[0] != want {
+			t.Errorf("length %g: got %v, want %v", length, got[0], want)
+		}
 	}
 }
 

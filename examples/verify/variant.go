@@ -8,6 +8,7 @@ import (
 
 	"github.com/deltatape/deltatape/autograd"
 	"github.com/deltatape/deltatape/ops/gateddelta"
+	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
 	"github.com/deltatape/deltatape/train/report"
 )
@@ -17,11 +18,20 @@ type variant struct {
 	implementation string
 	chunk          int
 	dtype          tensor.Dtype // of q, k, v and do
+	scan           string
 }
 
-const metal = "metal"
+var implementationNames = []string{string(gateddelta.Auto), string(gateddelta.Recurrent), string(gateddelta.Chunk), string(gateddelta.Metal)}
 
-var implementationNames = []string{string(gateddelta.Auto), string(gateddelta.Recurrent), string(gateddelta.Chunk), metal}
+var scanNames = []string{string(gateddelta.ScanAuto), string(gateddelta.ScanSequential), string(gateddelta.ScanTransition), string(gateddelta.ScanTwoLevel)}
+
+// defaultChunk returns the chunk size of an implementation where none is given.
+func defaultChunk(implementation string) int {
+	if implementation == string(gateddelta.Metal) {
+		return 32
+	}
+	return 64
+}
 
 // work returns the dtype of gates and states.
 func (v variant) work() tensor.Dtype {
@@ -33,8 +43,14 @@ func (v variant) work() tensor.Dtype {
 
 // cannotServe returns why the variant cannot compute f, or "".
 func (v variant) cannotServe(f *fixture) string {
-	if v.implementation == metal {
-		return "there is no metal implementation yet"
+	if v.implementation == string(gateddelta.Metal) {
+		c := metal.Config{
+			Dtype: v.dtype, Chunk: v.chunk,
+			DK: f.sizes["K"], DV: f.sizes["V"], HK: f.sizes["Hk"], HV: f.sizes["Hv"],
+		}
+		if reason := c.Refusal(); reason != "" {
+			return reason
+		}
 	}
 	if n := v.memory(f); !fits(n) {
 		return fmt.Sprintf("it would take about %s, more than this machine has", report.Bytes(int64(min(n, 1<<62))))
@@ -103,7 +119,7 @@ func (v variant) apply(f *fixture) (map[string][]float64, error) {
 	}
 	dht := input("dht", v.work())
 	out := gateddelta.Apply(in, gateddelta.Options{
-		Scale: f.scale, ChunkSize: v.chunk, Implementation: gateddelta.Implementation(v.implementation),
+		Scale: f.scale, ChunkSize: v.chunk, Implementation: gateddelta.Implementation(v.implementation), Scan: gateddelta.Scan(v.scan),
 		CuSeqlens: f.cuSeqlens, FinalState: dht != nil || f.want["ht"] != nil, QKL2Norm: f.l2norm, L2NormEps: f.eps,
 	})
 	outs, seeds := []*autograd.Var{out.O}, []*tensor.Tensor{input("do", v.dtype)}

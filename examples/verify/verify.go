@@ -58,50 +58,19 @@ func verify(in file, v variant, out, errOut io.Writer) (outcome, error) {
 		return failed, nil
 	}
 	result := passed
-	t := trial{f: f, v: v, judge: j, got: got}
 	for _, e := range resultEntries {
 		if f.want[e.name] == nil {
 			continue
 		}
-		findings, remarks := t.try(e.name)
+		findings := j.judge(e.name, got[e.name], f.want[e.name])
 		worst, word := worstOf(findings), "ok"
 		if !worst.ok() {
 			result, word = failed, "FAIL"
 		}
 		line("%-6s  %8.2e  %-7.2g  %s", e.name, worst.error, worst.bound, word)
-		for _, remark := range append(remarks, faults(findings)...) {
-			fmt.Fprintf(out, "    %s\n", remark)
+		for _, fault := range faults(findings) {
+			fmt.Fprintf(out, "    %s\n", fault)
 		}
 	}
 	return result, nil
-}
-
-// trial compares what a variant got with what a fixture wants.
-type trial struct {
-	f     *fixture
-	v     variant
-	judge *judge
-	got   map[string][]float64
-	moved map[string][]float64 // references for rounded inputs, once they are needed
-}
-
-// try compares one result. Remarks say more about it.
-func (t *trial) try(name string) (findings []finding, remarks []string) {
-	findings = t.judge.judge(name, t.got[name], t.f.want[name])
-	if worstOf(findings).ok() || !t.v.half() {
-		return findings, nil
-	}
-	if t.moved == nil {
-		moved, err := t.v.movedReferences(t.f)
-		if err != nil {
-			return findings, []string{"how much rounding the inputs does is unknown: " + err.Error()}
-		}
-		t.moved = moved
-	}
-	again := t.judge.judge(name, t.got[name], t.moved[name])
-	if !worstOf(again).ok() {
-		return findings, nil
-	}
-	remarks = append(remarks, "for inputs rounded to "+t.v.dtype.String()+"; against the file's reference,")
-	return again, append(remarks, faults(findings)...)
 }
