@@ -5,3 +5,4 @@
 #include "../../ops/metal/kernels/chunk_scan_back.metal"
 #include "../../ops/metal/kernels/chunk_grads.metal"
 #include "../../ops/metal/kernels/kkt_solve.metal"
+#include "../../ops/metal/kernels/sequential.metal"

@@ -193,7 +193,7 @@ func toBFloat16(x float32) float32 {
 
 func TestKernels(t *testing.T) {
 	names := emulator.Kernels()
-	for _, name := range []string{"chunk_prepare", "chunk_forward", "chunk_replay", "chunk_back", "chunk_grads", "kkt_solve", "solve_blocks"} {
+	for _, name := range []string{"chunk_prepare", "chunk_forward", "chunk_replay", "chunk_back", "chunk_grads", "sequential", "kkt_solve", "solve_blocks"} {
 		for _, kind := range []string{"float32_c16", "float32_c32", "bfloat16_c16", "bfloat16_c32", "bfloat16_c64", "float16_c16", "float16_c32", "float16_c64"} {
 			if want := name + "_" + kind; !slices.Contains(names, want) {
 				t.Errorf("there is no kernel %s", want)

@@ -168,7 +168,7 @@
 // final states. The recurrent form takes about 4·T·B·Hv·K·V elements in its
 // backward pass, besides the gradients, and is meant for tests and a few tokens.
 // Explain puts numbers to these formulas. They are for CPUs; a GPU also holds what is
-// in flight, which came to five times as much for the scans other than sequential
+// in flight, which came to seven times as much for the scans other than sequential
 // on an H100.
 //
 // # Two cores

@@ -24,7 +24,7 @@ func (z geometry) frontend(in Inputs, valid *tensor.Tensor, opt Options) Inputs 
 		if eps == 0 {
 			eps = defaultL2NormEps
 		}
-		in.Q, in.K = ops.L2Norm(in.Q, eps), ops.L2Norm(in.K, eps)
+		in.Q, in.K = z.normalised(in.Q, eps), z.normalised(in.K, eps)
 	}
 	if in.GateInput != nil {
 		g := autograd.Apply(decayGate{z.dtype}, in.GateInput, in.ALog, in.DtBias)[0]
@@ -40,6 +40,15 @@ func (z geometry) frontend(in Inputs, valid *tensor.Tensor, opt Options) Inputs 
 		in.InitialState = opt.StateLayout.turned(in.InitialState)
 	}
 	return in
+}
+
+// normalised returns unit vectors in the dtype of the arithmetic, lest half
+// precision be rounded to twice; the kernels take all of one dtype.
+func (z geometry) normalised(x *autograd.Var, eps float64) *autograd.Var {
+	if z.kernels == nil {
+		x = ops.AsType(x, z.dtype)
+	}
+	return ops.L2Norm(x, eps)
 }
 
 // turned goes from a state in the layout to one [B, Hv, K, V], or back.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/deltatape/deltatape/autograd"
@@ -159,4 +160,31 @@ func TestFrontendLeaks(t *testing.T) {
 	}
 	leaksNothing(t, step)
 	runtime.KeepAlive(mask)
+}
+
+// TestQKL2NormHalf holds that normalised vectors are not rounded to half
+// precision once more: the rule is that of the same values in float32.
+func TestQKL2NormHalf(t *testing.T) {
+	const tokens, width = 70, 24
+	for _, d := range []tensor.Dtype{tensor.BFloat16, tensor.Float16} {
+		for _, implementation := range []Implementation{Recurrent, Chunk} {
+			t.Run(fmt.Sprintf("%s-%s", d, implementation), func(t *testing.T) {
+				tape := autograd.NewTape()
+				defer tape.Close()
+				half := func(seed uint64) *autograd.Var {
+					return tape.Const(tensor.AsType(tensor.Normal(tensor.Key(seed), 1, tokens, 2, width), d))
+				}
+				in := Inputs{Q: half(1), K: half(2), V: half(3)}
+				opt := Options{QKL2Norm: true, Implementation: implementation}
+				got := read(t, Apply(in, opt).O.Value())
+				for _, x := range []**autograd.Var{&in.Q, &in.K, &in.V} {
+					*x = ops.AsType(*x, tensor.Float32)
+				}
+				want := read(t, tensor.AsType(Apply(in, opt).O.Value(), d))
+				if !slices.Equal(got, want) {
+					t.Error("O differs from the rounded O of the same values in float32")
+				}
+			})
+		}
+	}
 }

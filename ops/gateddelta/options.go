@@ -135,8 +135,8 @@ type Options struct {
 	CuSeqlens []int
 
 	// QKL2Norm normalises the vectors of Q and K to length 1 first: x becomes
-	// x/√(Σx² + L2NormEps), in Q's dtype. A zero vector stays zero, and its gradient
-	// is finite.
+	// x/√(Σx² + L2NormEps), in float32 or float64, which Metal rounds to Q's dtype. A
+	// zero vector stays zero, and its gradient is finite.
 	QKL2Norm bool
 
 	// L2NormEps is the ε of QKL2Norm. 0 means 1e-6.

@@ -86,6 +86,11 @@ func gradsWork(c Config, tokens, chunks, runs int) Work {
 	}
 }
 
+func sequentialWork(c Config, tokens, chunks, runs int) Work {
+	s := c.sizes(tokens, chunks, runs)
+	return Work{7 * float64(tokens*c.HV*c.DK*c.DV), 2*s.keys + 2*s.values + 2*s.scalars + 2*s.run, 1}
+}
+
 func solveWork(c Config, tokens, chunks, runs int) Work {
 	n := float64(chunks * c.HV * c.Chunk * c.Chunk)
 	return Work{n * float64(c.Chunk) / 3, 8 * n, 1}

@@ -62,7 +62,7 @@ var (
 	scanHeaders = []string{"chunk.h", "chunk_scan.metal"}
 )
 
-var registry = []*kernel{prepareKernel, forwardKernel, replayKernel, backKernel, gradsKernel, solveKernel, blocksKernel}
+var registry = []*kernel{prepareKernel, forwardKernel, replayKernel, backKernel, gradsKernel, sequentialKernel, solveKernel, blocksKernel}
 
 var prepareKernel = &kernel{
 	name:  "chunk_prepare",
@@ -123,6 +123,27 @@ var gradsKernel = &kernel{
 	},
 	width: perChunk, height: perKeyHead,
 }
+
+var sequentialKernel = &kernel{
+	name:  "sequential",
+	files: []string{"chunk.h", "sequential.metal"},
+	in:    []argument{{"q", element}, {"k", element}, argV, {"g", real}, {"beta", real}, {"h0", real}, argParams, argPlan},
+	out:   []argument{{"o", element}, {"ht", real}},
+	work:  sequentialWork,
+
+	simdgroups: sequentialSimdgroups,
+	sharedFloats: func(c Config) int {
+		if c.DK > 128 {
+			return 2 * 8 * c.DK
+		}
+		return 2 * 16 * c.DK
+	},
+	width:  perRun,
+	height: func(c Config, _, _ int) int { return c.HV * ceilDiv(c.DV, 4*sequentialSimdgroups(c)) },
+}
+
+// sequentialSimdgroups share the queries and keys of a value head.
+func sequentialSimdgroups(c Config) int { return min(4, ceilDiv(c.DV, 4)) }
 
 var solveKernel = &kernel{
 	name:  "kkt_solve",

@@ -48,6 +48,32 @@ func (p Plan) Forward(in Operands) (o, ht *tensor.Tensor, starts []*tensor.Tenso
 	return r.collect(outs, in.V), tensor.Concat(0, finals...), starts
 }
 
+// Sequential computes what Forward does, token by token in one kernel a segment: the
+// way to decode, and of use where there is no backward pass.
+func (p Plan) Sequential(in Operands) (o, ht *tensor.Tensor) {
+	r := p.running(in)
+	defer r.free()
+	c := p.config
+	var outs, finals []*tensor.Tensor
+	var h *tensor.Tensor
+	for _, s := range p.segments {
+		if s.fresh {
+			h = r.states(in.H0, s)
+		}
+		if s.chunks > 0 {
+			x := r.tied(s, nil, h)
+			made := launch{c, s.chunks, s.runs()}.run(sequentialKernel,
+				[]*tensor.Tensor{x.Q, x.K, x.V, x.G, x.Beta, h, x.params, x.plan},
+				shaped(s.tokens(), c.HV, c.DV), shaped(s.runs(), c.HV, c.DK, c.DV))
+			outs, h = append(outs, made[0]), made[1]
+		}
+		if s.last {
+			finals = append(finals, h)
+		}
+	}
+	return r.collect(outs, in.V), tensor.Concat(0, finals...)
+}
+
 // Gradients are those of Operands.
 type Gradients struct {
 	Q, K, V, G, Beta, H0 *tensor.Tensor

@@ -256,6 +256,30 @@ func TestRule(t *testing.T) {
 	}
 }
 
+// TestSequential compares the kernel that goes token by token.
+func TestSequential(t *testing.T) {
+	for _, p := range []problem{
+		{B: 3, T: 1, HK: 2, HV: 4, DK: 128, DV: 128, chunk: 16, dtype: tensor.Float32, h0: true},
+		{B: 2, T: 37, HK: 1, HV: 3, DK: 256, DV: 24, chunk: 16, dtype: tensor.Float32, h0: true},
+		{B: 1, T: 50, HK: 1, HV: 1, DK: 8, DV: 8, chunk: 16, segment: 16, dtype: tensor.Float32, gate: "inf"},
+		{B: 1, T: 40, HK: 1, HV: 2, DK: 24, DV: 72, chunk: 16, dtype: tensor.BFloat16, cu: []int{0, 0, 17, 18, 33}, h0: true},
+		{B: 1, T: 20, HK: 1, HV: 2, DK: 64, DV: 16, chunk: 16, dtype: tensor.Float16, noDelta: true},
+	} {
+		t.Run(p.String(), func(t *testing.T) {
+			p.dht = true // for the definition to have a gradient
+			want := p.definition(t)
+			in, _, _ := p.operands()
+			c := metal.Config{Dtype: p.dtype, Chunk: p.chunk, DK: p.DK, DV: p.DV, HK: p.HK, HV: p.HV}
+			o, ht := metal.NewPlan(c, p.offsets(), p.segment).Sequential(in)
+			for name, x := range map[string]*tensor.Tensor{"o": o, "ht": ht} {
+				if e := relative(numbers(t, x), want[name]); !(e <= p.bound(name)) {
+					t.Errorf("%s: relative error %.2e, want at most %.0e", name, e, p.bound(name))
+				}
+			}
+		})
+	}
+}
+
 // TestRepeats runs one problem in several orders of threadgroups and simdgroups: the
 // results are equal bit for bit.
 func TestRepeats(t *testing.T) {
