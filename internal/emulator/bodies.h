@@ -5,4 +5,6 @@
 #include "../../ops/metal/kernels/chunk_scan_back.metal"
 #include "../../ops/metal/kernels/chunk_grads.metal"
 #include "../../ops/metal/kernels/kkt_solve.metal"
+#include "../../ops/metal/kernels/norm.metal"
+#include "../../ops/metal/kernels/short_conv.metal"
 #include "../../ops/metal/kernels/sequential.metal"

@@ -19,6 +19,7 @@
 #define GD_SIMD_BARRIER() emulator::machine->meet(emulator::Meeting::simdgroup_barrier, __LINE__)
 #define GD_SHUFFLE_XOR(x, mask) emulator::shuffle_xor(x, mask, __LINE__)
 #define GD_EXP(x) std::exp(x)
+#define GD_RSQRT(x) (1.0f / std::sqrt(x))
 
 #define DK (emulator::machine->launch->dk)
 #define DV (emulator::machine->launch->dv)
@@ -28,6 +29,8 @@
 #define SIMDGROUPS (emulator::machine->launch->simdgroups)
 #define MAX_DK 256
 #define MAX_GRADS_SHARE 4
+#define MAX_ROW_SHARE 8
+#define MAX_WIDTH 8
 
 namespace emulator {
 

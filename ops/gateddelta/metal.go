@@ -56,7 +56,10 @@ func (z geometry) kernelOperands(in operands) metal.Operands {
 
 // kernelForward is forward by the kernels.
 func (z geometry) kernelForward(in operands) (o, ht *tensor.Tensor, starts []*tensor.Tensor) {
-	return z.kernels.Forward(z.kernelOperands(in))
+	if o, ht, starts = z.kernels.Forward(z.kernelOperands(in)); !z.final {
+		ht = nil
+	}
+	return o, ht, starts
 }
 
 // kernelBackward is backward by the kernels.

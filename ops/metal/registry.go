@@ -62,7 +62,10 @@ var (
 	scanHeaders = []string{"chunk.h", "chunk_scan.metal"}
 )
 
-var registry = []*kernel{prepareKernel, forwardKernel, replayKernel, backKernel, gradsKernel, sequentialKernel, solveKernel, blocksKernel}
+var registry = []*kernel{
+	prepareKernel, forwardKernel, replayKernel, backKernel, gradsKernel, sequentialKernel, solveKernel, blocksKernel,
+	l2normKernel, l2normBackKernel, gatedNormKernel, gatedNormBackKernel, shortConvKernel, shortConvBackKernel,
+}
 
 var prepareKernel = &kernel{
 	name:  "chunk_prepare",

@@ -37,6 +37,7 @@ func (k *kernel) source(c Config, language tensor.Language) tensor.KernelSource 
 	}{
 		{"C", c.Chunk}, {"DK", c.DK}, {"DV", c.DV}, {"HK", c.HK}, {"HV", c.HV}, {"R", c.group()},
 		{"SIMDGROUPS", k.simdgroups(c)}, {"MAX_DK", c.DK}, {"MAX_GRADS_SHARE", "GRADS_SHARE"},
+		{"MAX_ROW_SHARE", "ROW_SHARE"}, {"MAX_WIDTH", c.DV},
 	} {
 		fmt.Fprintf(&header, "#define %s %v\n", size.name, size.value)
 	}

@@ -15,6 +15,7 @@
 #define GD_SIMD_BARRIER() __syncwarp()
 #define GD_SHUFFLE_XOR(x, mask) __shfl_xor_sync(0xffffffffu, x, mask)
 #define GD_EXP(x) expf(x)
+#define GD_RSQRT(x) rsqrtf(x)
 
 struct Mat {
   float e[4];

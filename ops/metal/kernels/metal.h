@@ -9,6 +9,7 @@
 #define GD_SIMD_BARRIER() metal::simdgroup_barrier(metal::mem_flags::mem_threadgroup)
 #define GD_SHUFFLE_XOR(x, mask) metal::simd_shuffle_xor(x, ushort(mask))
 #define GD_EXP(x) metal::precise::exp(x)
+#define GD_RSQRT(x) metal::precise::rsqrt(x)
 
 struct Mat {
   float e[4];

@@ -26,6 +26,7 @@ void simdgroup_barrier(mem_flags);
 float simd_shuffle_xor(float, ushort);
 namespace precise {
 float exp(float);
+float rsqrt(float);
 }
 template <typename T, int rows, int columns>
 struct simdgroup_matrix {
