@@ -103,7 +103,7 @@ func TestFigures(t *testing.T) {
 
 // The scan is told where the flags name one, and nowhere else.
 func TestScan(t *testing.T) {
-	args := []string{"-device", "cpu", "-shape", "1,128,1,2,16,16", "-impl", "chunk", "-chunk", "16", "-scan", "sequential,two-level,auto,sequential", "-runs", "1"}
+	args := []string{"-device", "cpu", "-shape", "1,128,1,2,16,16", "-impl", "chunk", "-chunk", "16", "-scan", "sequential,two-level,sequential", "-runs", "1"}
 	code, out, errOut := start(append(args, "-json")...)
 	got := regexp.MustCompile(`"scan":"([^"]*)"}\n`).FindAllStringSubmatch(out, -1)
 	if code != 0 || errOut != "" || len(got) != 2 || got[0][1] != "sequential" || got[1][1] != "two-level" {

@@ -7,6 +7,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/examples/internal/program"
 	"github.com/deltatape/deltatape/ops/gateddelta"
 	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
@@ -52,7 +53,7 @@ func (v variant) cannotServe(f *fixture) string {
 			return reason
 		}
 	}
-	if n := v.memory(f); !fits(n) {
+	if n := v.memory(f); !program.Fits(n) {
 		return fmt.Sprintf("it would take about %s, more than this machine has", report.Bytes(int64(min(n, 1<<62))))
 	}
 	return ""
@@ -71,14 +72,6 @@ func (v variant) memory(f *fixture) float64 {
 		elements, graph = 4*T*size("B")*size("Hv")*state, T*graphPerToken
 	}
 	return (elements+4*size("N")*size("Hv")*state)*float64(v.work().Size()) + graph
-}
-
-// fits reports whether the machine has so many bytes. Package tensor refuses to
-// make what no memory could hold, and makes nothing before it is evaluated.
-func fits(bytes float64) bool {
-	const row = 1 << 20
-	rows := int(min(bytes/row, 1<<31-1))
-	return tensor.Try(func() { tensor.Free(tensor.Zeros(tensor.Uint8, rows, row)) }) == nil
 }
 
 // compute returns outputs and gradients by the names of the format. An error

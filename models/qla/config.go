@@ -2,6 +2,7 @@ package qla
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -10,6 +11,8 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/deltatape/deltatape/ops/gateddelta"
+	"github.com/deltatape/deltatape/ops/metal"
+	"github.com/deltatape/deltatape/tensor"
 )
 
 // Mixer is what a layer does between its projections.
@@ -136,8 +139,14 @@ func (c Config) Validate() error {
 	check(c.Layout == LayoutQwen35 || c.Layout == LayoutQwen3Next, "layout is %q, want %q or %q", c.Layout, LayoutQwen35, LayoutQwen3Next)
 	switch c.Implementation {
 	case gateddelta.Auto, gateddelta.Recurrent, gateddelta.Chunk:
+	case gateddelta.Metal:
+		kernels := metal.Config{Dtype: tensor.Float32, Chunk: cmp.Or(c.ChunkSize, 16), DK: c.KeyDim, DV: c.ValueDim, HK: c.KeyHeads, HV: c.ValueHeads}
+		if wrong == nil {
+			why := kernels.Refusal()
+			check(why == "", "implementation is %q: %s", c.Implementation, why)
+		}
 	default:
-		check(false, "implementation is %q, want %q, %q or %q", c.Implementation, gateddelta.Auto, gateddelta.Recurrent, gateddelta.Chunk)
+		check(false, "implementation is %q, want %q, %q, %q or %q", c.Implementation, gateddelta.Auto, gateddelta.Recurrent, gateddelta.Chunk, gateddelta.Metal)
 	}
 	if wrong != nil {
 		return errors.Errorf("qla.Config: %s", strings.Join(wrong, "; "))

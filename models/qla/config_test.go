@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/deltatape/deltatape/ops/gateddelta"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -60,6 +61,24 @@ func TestValidateNamesEverything(t *testing.T) {
 	}
 	if _, err := NewGatedDeltaNet(bad, tensor.Key(1)); err == nil {
 		t.Error("NewGatedDeltaNet accepts it")
+	}
+}
+
+func TestValidateKernels(t *testing.T) {
+	for _, test := range []struct {
+		change func(*Config)
+		want   string
+	}{
+		{func(*Config) {}, ""},
+		{func(c *Config) { c.ValueDim = 20 }, `implementation is "metal": the kernels take K and V that are multiples of 8`},
+		{func(c *Config) { c.ChunkSize = 128 }, "the kernels take chunks of 16, 32 and 64, not 128"},
+		{func(c *Config) { c.KeyHeads = -1 }, "key_heads is -1"},
+	} {
+		c := Config{Implementation: gateddelta.Metal, ChunkSize: 32}.WithDefaults()
+		test.change(&c)
+		if err := c.Validate(); (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("got %v, want %q", err, test.want)
+		}
 	}
 }
 

@@ -35,6 +35,11 @@ type kernel struct {
 	in, out []argument
 	work    work
 
+	// inPlace is the number of outputs, the first ones, that a GPU's kernel writes into
+	// arrays that it is given, and after the number of other kernels' launches that
+	// these arrays may have to wait for. See launch.
+	inPlace, after int
+
 	// simdgroups is their number in a threadgroup, and sharedFloats the size of its
 	// memory.
 	simdgroups, sharedFloats func(Config) int
@@ -74,6 +79,8 @@ var prepareKernel = &kernel{
 	out:   []argument{argQueries, argKeys, argInverse, argScores, argGates},
 	work:  prepareWork,
 
+	inPlace: 5, after: 1,
+
 	simdgroups:   func(c Config) int { return c.Chunk / 8 },
 	sharedFloats: func(c Config) int { return prepareHeads(c) * (c.Chunk*(c.Chunk+1) + 3*c.Chunk) },
 	width:        perChunk, height: perKeyHead,
@@ -86,6 +93,8 @@ var forwardKernel = &kernel{
 	out:   []argument{{"o", element}, {"ht", real}},
 	work:  forwardWork,
 
+	inPlace: 1, after: 1,
+
 	simdgroups: scanSimdgroups, sharedFloats: noFloats,
 	width: perRun, height: perColumns,
 }
@@ -96,6 +105,8 @@ var replayKernel = &kernel{
 	in:    []argument{argKeys, argV, argInverse, argGates, {"h0", real}, argParams, argPlan},
 	out:   []argument{argWritten, argStates},
 	work:  replayWork,
+
+	inPlace: 2, after: 1,
 
 	simdgroups: scanSimdgroups, sharedFloats: noFloats,
 	width: perRun, height: perColumns,
@@ -108,6 +119,8 @@ var backKernel = &kernel{
 	out:   []argument{{"dv", element}, argDBound, argDStates, {"dh0", real}},
 	work:  backWork,
 
+	inPlace: 3, after: 1,
+
 	simdgroups: scanSimdgroups, sharedFloats: noFloats,
 	width: perRun, height: perColumns,
 }
@@ -118,6 +131,8 @@ var gradsKernel = &kernel{
 	in:    []argument{argQueries, argKeys, argV, argDO, argWritten, argDBound, argStates, argDStates, argGates, argParams, argPlan},
 	out:   []argument{{"dq", element}, {"dk", element}, {"dg", real}, {"dbeta", real}},
 	work:  gradsWork,
+
+	inPlace: 4, after: 2,
 
 	simdgroups: gradsSimdgroups,
 	sharedFloats: func(c Config) int {
@@ -133,6 +148,8 @@ var sequentialKernel = &kernel{
 	in:    []argument{{"q", element}, {"k", element}, argV, {"g", real}, {"beta", real}, {"h0", real}, argParams, argPlan},
 	out:   []argument{{"o", element}, {"ht", real}},
 	work:  sequentialWork,
+
+	inPlace: 1, after: 1,
 
 	simdgroups: sequentialSimdgroups,
 	sharedFloats: func(c Config) int {
