@@ -12,6 +12,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/deltatape/deltatape/examples/internal/program"
+	"github.com/deltatape/deltatape/ops/gateddelta"
 	"github.com/deltatape/deltatape/tensor"
 	"github.com/deltatape/deltatape/train/report"
 )
@@ -75,6 +76,13 @@ func examine(out io.Writer, device program.Device) (bool, error) {
 	} else {
 		line("matmul", "%.0f GFLOP/s (float32, 256 products of 64x64x64)", speed)
 	}
+	if err := kernels(); err != nil {
+		healthy = false
+		line("kernels", "wrong: %v", err)
+		line("", "Mend it: ask for the implementation chunk, and report this")
+	} else {
+		line("kernels", "agree with the op graph (float32 and bfloat16)")
+	}
 	m := tensor.Memory()
 	line("memory", "%s in use, %s at most, %s kept for later", report.Bytes(m.Active), report.Bytes(m.Peak), report.Bytes(m.Cache))
 	if healthy {
@@ -101,6 +109,17 @@ func addition() error {
 	}
 	if sum != 999000 {
 		return errors.Errorf("the device computes wrong: the sum is %v, want 999000", sum)
+	}
+	return nil
+}
+
+// kernels compares the fused kernels with the op graph, on a CPU in the emulator: a
+// compiler that gets one of them wrong is to be found here, not in training.
+func kernels() error {
+	for _, d := range []tensor.Dtype{tensor.Float32, tensor.BFloat16} {
+		if err := gateddelta.CheckKernels(d, 1, 2, 64, 64); err != nil {
+			return errors.WithMessage(err, d.String())
+		}
 	}
 	return nil
 }

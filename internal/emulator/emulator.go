@@ -2,7 +2,6 @@ package emulator
 
 /*
 #cgo CXXFLAGS: -std=c++17 -O2 -Wall
-#cgo linux LDFLAGS: -lstdc++
 #include <stdlib.h>
 #include "api.h"
 */

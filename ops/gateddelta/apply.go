@@ -107,8 +107,11 @@ func (r rule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.
 // the chunk form, the states at the starts of segments that begin within
 // sequences.
 func (z geometry) forward(in operands) (o, ht *tensor.Tensor, starts []*tensor.Tensor) {
-	if z.kernels != nil {
+	switch {
+	case z.kernels != nil:
 		return z.kernelForward(in)
+	case z.cpu != nil:
+		return z.cpuForward(in)
 	}
 	if z.threads > 1 {
 		return z.forwardInHalves(in)
@@ -126,8 +129,11 @@ func (z geometry) forward(in operands) (o, ht *tensor.Tensor, starts []*tensor.T
 
 // backward computes the gradients of the operands that need one, or more.
 func (z geometry) backward(in operands, starts []*tensor.Tensor, do, dht *tensor.Tensor, needs func(operand int) bool) gradients {
-	if z.kernels != nil {
+	switch {
+	case z.kernels != nil:
 		return z.kernelBackward(in, starts, do, dht)
+	case z.cpu != nil:
+		return z.cpuBackward(in, starts, do, dht)
 	}
 	if z.threads > 1 {
 		return z.backwardInHalves(in, starts, do, dht, needs)

@@ -18,7 +18,7 @@ func ExampleExplain() {
 		Q: x(1, 2048, 16, 128), K: x(1, 2048, 16, 128), V: x(1, 2048, 32, 128),
 		GateInput: x(1, 2048, 32), ALog: x(32), DtBias: x(32), BetaLogits: x(1, 2048, 32),
 	}
-	plan := gateddelta.Explain(in, gateddelta.Options{QKL2Norm: true, Threads: 1})
+	plan := gateddelta.Explain(in, gateddelta.Options{Implementation: gateddelta.Chunk, QKL2Norm: true, Threads: 1})
 	fmt.Println(plan.Implementation, plan.ChunkSize, plan.Segment)
 	fmt.Print(plan)
 	// Output:
@@ -27,7 +27,7 @@ func ExampleExplain() {
 	// memory: 14.0 MiB kept, up to 205.0 MiB in the backward pass
 	// forward: 9.84 GFLOP, at least 48.5 MiB moved
 	// backward: 26.8 GFLOP, at least 81.0 MiB moved
-	// - implementation chunk: the longest sequence has enough tokens for matrix products to beat going token by token
+	// - implementation chunk: the options ask for it
 	// - chunks of 64: about K and at most 64 balances the work within chunks and that on states, and longer than the sequence would be padding
 	// - segments of 4: enough to fill the processor's cache, and for the states kept to take at most half of what V takes
 	// - sequential scan: it takes the fewest operations, and no more than 4 steps wait for each other

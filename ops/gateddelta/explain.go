@@ -9,7 +9,7 @@ import (
 // those of the rule itself, without what may come before it (see the package
 // documentation), and of a backward pass to all of its operands.
 type Plan struct {
-	Implementation Implementation // Recurrent, Chunk or Metal
+	Implementation Implementation // Recurrent, Chunk, CPU or Metal
 	ChunkSize      int            // tokens in a chunk, 1 for Recurrent
 	Segment        int            // steps in the longest segment; a step takes one chunk of each sequence
 	Segments       int            // number of segments, which are worked on one after the other
@@ -83,8 +83,11 @@ func Explain(in Inputs, opt Options) Plan {
 	p.Why[2] = fmt.Sprintf("segments of %d: %s", p.Segment, z.why.segment)
 	p.ForwardFLOPs, p.BackwardFLOPs = z.flops()
 	p.ForwardTraffic, p.BackwardTraffic = z.traffic(in, opt.FinalState)
-	if z.kernels != nil {
+	switch {
+	case z.kernels != nil:
 		z.explainKernels(&p, in)
+	case z.cpu != nil:
+		z.explainCPU(&p, in)
 	}
 	return p
 }

@@ -64,7 +64,7 @@ func TestExplainComputesNothing(t *testing.T) {
 	settle(t)
 	live, active := tensor.Live(), tensor.Memory().Active
 	tensor.ResetPeakMemory()
-	plan := Explain(in, Options{Segment: 8, Validate: true})
+	plan := Explain(in, Options{Implementation: Chunk, Segment: 8, Validate: true})
 	if n := tensor.Live() - live; n != 0 {
 		t.Errorf("%d new handles", n)
 	}

@@ -3,6 +3,7 @@ package gateddelta
 import (
 	"slices"
 
+	"github.com/deltatape/deltatape/internal/cpukernel"
 	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
 )
@@ -32,16 +33,17 @@ type geometry struct {
 	C              int // tokens in a chunk
 	scale          float64
 	noDelta        bool
-	initial, final bool           // whether an initial state is given, and the final one asked for
-	dtype          tensor.Dtype   // of the arithmetic
-	implementation Implementation // Recurrent, Chunk or Metal
-	kernels        *metal.Plan    // of Metal
-	scan           Scan           // none but ScanSequential for Recurrent
-	segment        int            // Options.Segment
-	scanLength     int            // Options.ScanLength
-	compile        Compile        // none of ""
-	threads        int            // 2 to work on halves side by side
-	meet           meeting        // of a half with the other one
+	initial, final bool            // whether an initial state is given, and the final one asked for
+	dtype          tensor.Dtype    // of the arithmetic
+	implementation Implementation  // Recurrent, Chunk, CPU or Metal
+	kernels        *metal.Plan     // of Metal
+	cpu            *cpukernel.Rule // of CPU
+	scan           Scan            // none but ScanSequential for Recurrent
+	segment        int             // Options.Segment
+	scanLength     int             // Options.ScanLength
+	compile        Compile         // none of ""
+	threads        int             // 2 to work on halves side by side, or those of CPU
+	meet           meeting         // of a half with the other one
 	why            reasons
 
 	cuSeqlens []int // nil for a batch

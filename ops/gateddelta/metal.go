@@ -41,7 +41,8 @@ func (z *geometry) useKernels(in operands, opt Options) {
 	}
 	kernels := metal.NewPlan(c, offsets, opt.Segment*z.C)
 	z.kernels, z.plan = &kernels, plan{C: z.C}
-	z.scan, z.threads = ScanSequential, 1
+	z.scan, z.threads, z.compile = ScanSequential, 1, CompileOff
+	z.why.compile = "there are few operations beside the kernels"
 	z.why.scan = "a kernel keeps the states in registers from chunk to chunk"
 	z.why.threads = "the kernels run on a GPU, or in the emulator"
 	if z.why.segment = asked; opt.Segment == 0 {
@@ -71,8 +72,11 @@ func (z geometry) kernelBackward(in operands, starts []*tensor.Tensor, do, dht *
 // keptStates is the number of tensors that the tape keeps for the backward pass
 // beside the operands.
 func (z geometry) keptStates() int {
-	if z.kernels != nil {
+	switch {
+	case z.kernels != nil:
 		return z.kernels.Starts()
+	case z.cpu != nil:
+		return z.cpuStates()
 	}
 	return z.threads * z.plan.starts()
 }

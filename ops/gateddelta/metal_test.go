@@ -1,6 +1,7 @@
 package gateddelta
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -57,7 +58,7 @@ func TestMetalRefuses(t *testing.T) {
 		`Implementation is "metal", but the kernels take K and V that are multiples of 8 up to 256, not 12 and 12`: {in: inputs(tensor.Float32, 12)},
 		`Implementation is "metal", but the kernels take float32, bfloat16 and float16, not float64`:               {in: inputs(tensor.Float64, 16)},
 		`but the kernels take chunks of 16, 32 and 64, not 128`:                                                    {in: inputs(tensor.Float32, 16), opt: Options{ChunkSize: 128}},
-		`Scan is "two-level" with Implementation "metal"`:                                                           {in: inputs(tensor.Float32, 16), opt: Options{Scan: ScanTwoLevel}},
+		`Scan is "two-level" with Implementation "metal"`:                                                          {in: inputs(tensor.Float32, 16), opt: Options{Scan: ScanTwoLevel}},
 	} {
 		c.opt.Implementation = Metal
 		if err := tensor.Try(func() { Apply(c.in, c.opt) }); err == nil || !strings.Contains(err.Error(), want) {
@@ -71,7 +72,7 @@ func TestMetalExplained(t *testing.T) {
 	defer tape.Close()
 	q := tape.Var(tensor.BroadcastTo(tensor.Zeros(tensor.Float32, 1, 1, 1, 1), 1, 2048, 8, 128))
 	v := tape.Var(tensor.BroadcastTo(tensor.Zeros(tensor.Float32, 1, 1, 1, 1), 1, 2048, 32, 128))
-	p := Explain(Inputs{Q: q, K: q, V: v}, Options{Implementation: Metal})
+	p := Explain(Inputs{Q: q, K: q, V: v}, Options{Implementation: Metal, Segment: 8})
 	if p.Implementation != Metal || p.ChunkSize != 32 || p.Scan != ScanSequential || p.Threads != 1 {
 		t.Errorf("%+v", p)
 	}
@@ -80,5 +81,20 @@ func TestMetalExplained(t *testing.T) {
 	}
 	if last := p.Why[len(p.Why)-1]; last != "16 kernels forward and 32 backward: one of each stage for a segment" {
 		t.Errorf("%q", last)
+	}
+}
+
+func TestCheckKernels(t *testing.T) {
+	for _, d := range []tensor.Dtype{tensor.Float32, tensor.BFloat16, tensor.Float16} {
+		if err := CheckKernels(d, 1, 2, 24, 16); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := CheckKernels(tensor.Float32, 1, 2, 20, 16); err == nil || !strings.Contains(err.Error(), "multiples of 8 up to 256, not 20 and 16") {
+		t.Errorf("K = 20: %v", err)
+	}
+	a, b := tensor.FromSlice([]float32{3, 4}), tensor.FromSlice([]float32{0, 5})
+	if e, err := distance(a, b); err != nil || math.Abs(e-math.Sqrt(10)/5) > 1e-6 {
+		t.Errorf("distance is %g, %v", e, err)
 	}
 }

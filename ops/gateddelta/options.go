@@ -67,6 +67,13 @@ const (
 	// its backward pass grow by a state per token.
 	Recurrent Implementation = "recurrent"
 
+	// CPU is the chunk form by kernels for a CPU, float32 inside, on as many cores as
+	// there are key heads times sequences. They work at once: Apply evaluates its
+	// operands, and the backward pass its gradients, so that a tape keeps all that came
+	// before, needed again or not. float64, and functions that are traced
+	// (tensor.Compile), are refused.
+	CPU Implementation = "cpu"
+
 	// Chunk turns the recurrence within chunks of tokens into matrix products.
 	Chunk Implementation = "chunk"
 
@@ -118,7 +125,8 @@ type Options struct {
 
 	// Threads is the number of processor cores to work on at a time: 1, or 2 for
 	// halves of the key heads (or of the rows of a batch) side by side. 0 chooses by
-	// the sizes of the inputs. Only Chunk on a CPU has a use for two; where there is
+	// the sizes of the inputs, and for CPU by the number of cores. Only Chunk on a CPU,
+	// and CPU, have a use for two; where there is
 	// one key head and one row, or where Apply is traced (tensor.Compile), there is
 	// nothing to part, and one does it all. Results differ by rounding at most.
 	Threads int
@@ -275,6 +283,8 @@ func geometryOf(in operands, opt Options) geometry {
 		z.why.chunk = "the recurrent form goes token by token, whatever ChunkSize is"
 	case Metal:
 		z.useKernels(in, opt)
+	case CPU:
+		z.useCPU(opt)
 	}
 	return z
 }
@@ -329,6 +339,11 @@ func (opt Options) choose(z geometry, kernels metal.Config) (Implementation, str
 			panic(mistake(nil, "Implementation is %q, but %s", Metal, refusal))
 		}
 		return Metal, asked
+	case CPU:
+		if refusal := opt.cpuRefusal(z); refusal != "" {
+			panic(mistake(nil, "Implementation is %q, but %s", CPU, refusal))
+		}
+		return CPU, asked
 	case Auto, "":
 		if opt.Scan.named() {
 			return Chunk, "the scan that is asked for goes from chunk to chunk"
@@ -337,6 +352,8 @@ func (opt Options) choose(z geometry, kernels metal.Config) (Implementation, str
 			return Recurrent, "no sequence is longer than the one or two tokens that aren't worth the padding of a chunk"
 		}
 		switch {
+		case z.cpuPays() && opt.cpuRefusal(z) == "":
+			return CPU, "kernels that keep a chunk in a core's cache take the least time on this CPU"
 		case !onGPU(z.dtype):
 			return Chunk, "the longest sequence has enough tokens for matrix products to beat going token by token"
 		case refusal != "":
@@ -344,5 +361,5 @@ func (opt Options) choose(z geometry, kernels metal.Config) (Implementation, str
 		}
 		return Metal, "fused kernels take the least time and memory on a GPU"
 	}
-	panic(mistake(nil, "there is no implementation %q, want %q, %q, %q or %q", opt.Implementation, Auto, Recurrent, Chunk, Metal))
+	panic(mistake(nil, "there is no implementation %q, want %q, %q, %q, %q or %q", opt.Implementation, Auto, Recurrent, Chunk, CPU, Metal))
 }

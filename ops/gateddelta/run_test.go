@@ -22,8 +22,8 @@ type variant struct {
 
 func (v variant) String() string {
 	s := fmt.Sprintf("%s-%s", v.implementation, v.dtype)
-	if v.implementation == Chunk {
-		s = fmt.Sprintf("chunk%d-%s", v.chunk, v.dtype)
+	if v.chunk > 0 {
+		s = fmt.Sprintf("%s%d-%s", v.implementation, v.chunk, v.dtype)
 	}
 	if v.segment > 0 {
 		s += fmt.Sprintf("-segment%d", v.segment)
@@ -43,11 +43,14 @@ func (v variant) String() string {
 	return s
 }
 
-// variants are both implementations, the latter at every chunk size.
+// variants are the implementations that run anywhere, Chunk at every chunk size.
 func variants(d tensor.Dtype) []variant {
 	list := []variant{{implementation: Recurrent, dtype: d}}
 	for _, c := range chunkSizes {
 		list = append(list, variant{implementation: Chunk, chunk: c, dtype: d})
+	}
+	if d != tensor.Float64 {
+		list = append(list, variant{implementation: CPU, chunk: 32, dtype: d})
 	}
 	return list
 }

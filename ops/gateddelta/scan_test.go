@@ -197,6 +197,9 @@ func TestScanChoice(t *testing.T) {
 	} {
 		x := func(shape ...int) *tensor.Tensor { return tensor.Zeros(tensor.BFloat16, shape...) }
 		in := operands{q: x(c.B, c.T, c.Hk, c.D), k: x(c.B, c.T, c.Hk, c.D), v: x(c.B, c.T, c.Hv, c.D)}
+		if c.T > recurrentUpTo {
+			c.opt.Implementation = Chunk
+		}
 		z := geometryOf(in, c.opt)
 		got, why := c.opt.chooseScan(z, c.gpu)
 		if got != c.want || why == "" {

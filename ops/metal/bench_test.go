@@ -26,49 +26,60 @@ func BenchmarkRule(b *testing.B) {
 	for _, d := range []tensor.Dtype{tensor.Float32, tensor.BFloat16} {
 		for _, T := range lengths {
 			c.Dtype = d
-			p := problem{B: 1, T: T, HK: c.HK, HV: c.HV, DK: c.DK, DV: c.DV, chunk: c.Chunk, dtype: d}
-			plan := metal.NewPlan(c, p.offsets(), 0)
-			for _, backward := range []bool{false, true} {
-				name, work := "forward", plan.ForwardWork()
-				if backward {
-					name, work = "both", work.Add(plan.BackwardWork())
-				}
-				b.Run(fmt.Sprintf("%s/T%d/%s", d, T, name), func(b *testing.B) {
-					in, do, _ := p.operands()
-					evaluate(b, in.Q, in.K, in.V, in.G, in.Beta, do)
-					pass := func() int64 {
-						s := tensor.NewScope()
-						defer s.Close()
-						x := in
-						x.Q, x.K, x.V, x.G, x.Beta = s.Use(in.Q), s.Use(in.K), s.Use(in.V), s.Use(in.G), s.Use(in.Beta)
-						o, ht, starts := plan.Forward(x)
-						results := []*tensor.Tensor{o, ht}
-						if backward {
-							d := plan.Backward(x, starts, s.Use(do), nil)
-							results = append(results, d.Q, d.K, d.V, d.G, d.Beta, d.H0)
-						}
-						evaluate(b, results...)
-						var bytes int64
-						for _, r := range results {
-							bytes += r.Bytes()
-						}
-						return bytes
-					}
-					pass()
-					before := tensor.Memory().Active
-					tensor.ResetPeakMemory()
-					var results int64
-					for b.Loop() {
-						results = pass()
-					}
-					perOp := b.Elapsed().Seconds() / float64(b.N)
-					b.ReportMetric(work.FLOPs/perOp/1e12, "TFLOP/s")
-					b.ReportMetric(float64(tensor.Memory().Peak-before-results)/1e6, "temporary-MB")
-					b.ReportMetric(float64(T)/perOp, "tok/s")
-				})
-			}
+			b.Run(fmt.Sprintf("%s/T%d/forward", d, T), func(b *testing.B) { benchmarkRule(b, c, T, 0, false) })
+			b.Run(fmt.Sprintf("%s/T%d/both", d, T), func(b *testing.B) { benchmarkRule(b, c, T, 0, true) })
 		}
 	}
+}
+
+// BenchmarkSegments cuts the tokens into segments of several lengths.
+func BenchmarkSegments(b *testing.B) {
+	c, lengths := benchmarked()
+	for _, T := range lengths {
+		for segment := 128; segment < 2*T && segment <= 2048; segment *= 2 {
+			b.Run(fmt.Sprintf("T%d/%d", T, segment), func(b *testing.B) { benchmarkRule(b, c, T, segment, true) })
+		}
+	}
+}
+
+func benchmarkRule(b *testing.B, c metal.Config, T, segment int, backward bool) {
+	p := problem{B: 1, T: T, HK: c.HK, HV: c.HV, DK: c.DK, DV: c.DV, chunk: c.Chunk, dtype: c.Dtype}
+	plan := metal.NewPlan(c, p.offsets(), segment)
+	work := plan.ForwardWork()
+	if backward {
+		work = work.Add(plan.BackwardWork())
+	}
+	in, do, _ := p.operands()
+	evaluate(b, in.Q, in.K, in.V, in.G, in.Beta, do)
+	pass := func() (bytes int64) {
+		s := tensor.NewScope()
+		x := in
+		x.Q, x.K, x.V, x.G, x.Beta = s.Use(in.Q), s.Use(in.K), s.Use(in.V), s.Use(in.G), s.Use(in.Beta)
+		o, ht, starts := plan.Forward(x)
+		results := []*tensor.Tensor{o, ht}
+		if backward {
+			d := plan.Backward(x, starts, s.Use(do), nil)
+			results = append(results, d.Q, d.K, d.V, d.G, d.Beta, d.H0)
+		}
+		s.Keep(results...)
+		s.Close() // handles would keep temporaries
+		evaluate(b, results...)
+		for _, r := range results {
+			bytes += r.Bytes()
+		}
+		tensor.Free(results...)
+		return bytes
+	}
+	results := pass() // which compiles
+	before := tensor.Memory().Active
+	tensor.ResetPeakMemory()
+	for b.Loop() {
+		pass()
+	}
+	perOp := b.Elapsed().Seconds() / float64(b.N)
+	b.ReportMetric(work.FLOPs/perOp/1e12, "TFLOP/s")
+	b.ReportMetric(float64(tensor.Memory().Peak-before-results)/1e6, "temporary-MB")
+	b.ReportMetric(float64(T)/perOp, "tok/s")
 }
 
 func evaluate(b *testing.B, ts ...*tensor.Tensor) {

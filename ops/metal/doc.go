@@ -26,6 +26,9 @@
 //	chunk_back     the scan back: gradients of states and values
 //	chunk_grads    all other gradients
 //
+// Beside them are Plan.Sequential, the rule token by token; Solve, the inverse of unit
+// triangular matrices; and norms and a short convolution with their gradients.
+//
 // Sums are made in one order and without atomic operations: results are equal, bit
 // for bit, from run to run. Gradients of shared keys are summed over their value
 // heads inside a threadgroup.

@@ -10,63 +10,29 @@ import (
 	"github.com/deltatape/deltatape/tensor"
 )
 
-// launch is a batch of threadgroups to run: chunks and runs are what the grid depends
-// on.
-//
-// The engine keeps all arrays of a graph's kernels until much of the graph is done.
-// So that the segments of a pass share their temporaries, and that outputs need not be
-// joined, kernels on a GPU write into arrays that exist, which the engine takes for
-// inputs. It doesn't see what waits for what, then: each such launch also makes an
-// array, done, that later ones take as an input, after, and order themselves by.
+// launch is a batch of threadgroups to run: chunks and runs are what the grid
+// depends on.
 type launch struct {
 	config       Config
 	chunks, runs int
 }
 
-// run runs a kernel that writes nothing in place on the default device: lazily on a
-// GPU, at once in the emulator on the CPU. The outputs have the given shapes.
+// run runs a kernel on the default device: lazily on a GPU, at once in the emulator
+// on the CPU. The outputs have the given shapes.
 func (l launch) run(k *kernel, in []*tensor.Tensor, shapes ...[]int) []*tensor.Tensor {
-	out, _ := l.runInto(k, in, nil, nil, shapes...)
-	return out
-}
-
-// inPlace reports whether kernels write into arrays that exist.
-func inPlace() bool { return tensor.DefaultDevice() != tensor.CPU }
-
-// doneSize is the number of elements of the arrays that order launches.
-const doneSize = 8
-
-// runInto is run with, on a GPU, the arrays for the outputs that are written in place
-// (it returns them among the outputs) and what they wait for. The emulator makes all
-// outputs anew.
-func (l launch) runInto(k *kernel, in, into, after []*tensor.Tensor, shapes ...[]int) (out []*tensor.Tensor, done *tensor.Tensor) {
 	for i, x := range in {
 		in[i] = atLeast(8, x)
 	}
-	if !inPlace() {
-		return l.emulate(k, in, shapes), nil
+	if tensor.DefaultDevice() == tensor.CPU {
+		return l.emulate(k, in, shapes)
 	}
-	for len(after) < k.after {
-		after = append(after, after[0])
-	}
-	in = slices.Concat(in, into, after)
-	outputs := make([]tensor.KernelOutput, 0, len(shapes)+1)
+	outputs := make([]tensor.KernelOutput, len(shapes))
 	for i, shape := range shapes {
-		if i >= k.inPlace {
-			outputs = append(outputs, tensor.KernelOutput{Dtype: l.config.dtype(k.out[i].kind), Shape: shape})
-		}
-	}
-	if k.inPlace > 0 {
-		outputs = append(outputs, tensor.KernelOutput{Dtype: tensor.Float32, Shape: []int{doneSize}})
+		outputs[i] = tensor.KernelOutput{Dtype: l.config.dtype(k.out[i].kind), Shape: shape}
 	}
 	threads := 32 * k.simdgroups(l.config)
 	grid := [3]int{k.width(l.config, l.chunks, l.runs) * threads, k.height(l.config, l.chunks, l.runs), 1}
-	made := k.compiled(l.config).Launch(grid, [3]int{threads, 1, 1}, in, outputs)
-	if k.inPlace == 0 {
-		return made, nil
-	}
-	last := len(made) - 1
-	return slices.Concat(into, made[:last]), made[last]
+	return k.compiled(l.config).Launch(grid, [3]int{threads, 1, 1}, in, outputs)
 }
 
 // atLeast returns x, or if it has fewer than n elements a longer array that begins

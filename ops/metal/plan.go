@@ -1,6 +1,10 @@
 package metal
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/deltatape/deltatape/tensor"
+)
 
 // Plan is in what order the kernels work on tokens: by segments, ranges of tokens
 // whose temporaries exist together. A sequence has chunks of its own; its state
@@ -25,17 +29,18 @@ type segment struct {
 const planChunks = 8
 
 // NewPlan cuts sequences, of which n has the tokens offsets[n] to offsets[n+1]-1,
-// into segments of at most so many tokens, rounded up to chunks; 0 chooses by
-// memory.
+// into segments of at most so many tokens, rounded up to chunks; 0 chooses by memory,
+// or on CUDA by speed (see segmentTokens).
 func NewPlan(c Config, offsets []int, segmentTokens int) Plan {
 	p := Plan{config: c, tokens: offsets[len(offsets)-1]}
 	if segmentTokens <= 0 {
-		segmentTokens = c.segmentTokens(p.tokens)
+		segmentTokens = c.segmentTokens(p.tokens, tensor.KernelLanguage())
 	}
 	segmentTokens = ceilDiv(segmentTokens, c.Chunk) * c.Chunk
+	most := max(1, int(leastTemporaries)/(4*c.HV*c.DK*c.DV)) // sequences, each with a state
 	for lo := 0; lo+1 < len(offsets); {
 		hi := lo + 1
-		for hi+1 < len(offsets) && offsets[hi+1]-offsets[lo] <= segmentTokens {
+		for hi+1 < len(offsets) && offsets[hi+1]-offsets[lo] <= segmentTokens && hi-lo < most {
 			hi++
 		}
 		for first := offsets[lo]; ; first += segmentTokens {
@@ -76,11 +81,18 @@ func (s segment) runs() int { return s.hi - s.lo }
 func (s segment) tokens() int { return s.end - s.first }
 
 // Temporaries of the backward pass take at most about half of what q, k, v and o
-// do, or leastTemporaries; or all of it if that is at most singleTemporaries.
+// do, or leastTemporaries; or all of it if that is at most singleTemporaries. On CUDA
+// they may take cudaTemporaries: there the engine holds what is in flight, which is
+// nearly all of a pass, and short segments cost time and save nothing.
 const (
 	leastTemporaries  = 48e6
 	singleTemporaries = 90e6
+	cudaTemporaries   = 400e6
 )
+
+// mostFLOPs is what one launch may cost: 4 ms of a GPU of 10 TFLOP/s at its peak. A
+// Mac's display waits for it.
+const mostFLOPs = 4e10
 
 // backwardBytes is what the backward pass keeps for each token of a segment: the
 // copies of Q and K, the squares, the gates, Vn and dB, and the states in both
@@ -90,13 +102,21 @@ func (c Config) backwardBytes() float64 {
 }
 
 // segmentTokens chooses the length of segments for so many tokens.
-func (c Config) segmentTokens(tokens int) int {
+func (c Config) segmentTokens(tokens int, language tensor.Language) int {
 	perToken := c.backwardBytes()
-	if float64(tokens)*perToken <= singleTemporaries {
-		return tokens
+	n := float64(tokens)
+	most := max(leastTemporaries, n*float64(c.Dtype.Size()*(c.HK*c.DK+c.HV*c.DV)))
+	single := float64(singleTemporaries)
+	if language == tensor.CUDA {
+		most, single = max(most, cudaTemporaries), cudaTemporaries
 	}
-	inputs := float64(tokens * c.Dtype.Size() * 2 * (c.HK*c.DK + c.HV*c.DV))
-	return max(c.Chunk, int(max(leastTemporaries, inputs/2)/perToken))
+	if n*perToken > single {
+		n = most / perToken
+	}
+	for _, k := range []*kernel{prepareKernel, forwardKernel, backKernel, gradsKernel} {
+		n = min(n, mostFLOPs/k.work(c, c.Chunk, 1, 1).FLOPs*float64(c.Chunk))
+	}
+	return max(c.Chunk, int(n))
 }
 
 // Starts is the number of states that the forward pass leaves for the backward

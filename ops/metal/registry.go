@@ -35,11 +35,6 @@ type kernel struct {
 	in, out []argument
 	work    work
 
-	// inPlace is the number of outputs, the first ones, that a GPU's kernel writes into
-	// arrays that it is given, and after the number of other kernels' launches that
-	// these arrays may have to wait for. See launch.
-	inPlace, after int
-
 	// simdgroups is their number in a threadgroup, and sharedFloats the size of its
 	// memory.
 	simdgroups, sharedFloats func(Config) int
@@ -79,8 +74,6 @@ var prepareKernel = &kernel{
 	out:   []argument{argQueries, argKeys, argInverse, argScores, argGates},
 	work:  prepareWork,
 
-	inPlace: 5, after: 1,
-
 	simdgroups:   func(c Config) int { return c.Chunk / 8 },
 	sharedFloats: func(c Config) int { return prepareHeads(c) * (c.Chunk*(c.Chunk+1) + 3*c.Chunk) },
 	width:        perChunk, height: perKeyHead,
@@ -93,8 +86,6 @@ var forwardKernel = &kernel{
 	out:   []argument{{"o", element}, {"ht", real}},
 	work:  forwardWork,
 
-	inPlace: 1, after: 1,
-
 	simdgroups: scanSimdgroups, sharedFloats: noFloats,
 	width: perRun, height: perColumns,
 }
@@ -105,8 +96,6 @@ var replayKernel = &kernel{
 	in:    []argument{argKeys, argV, argInverse, argGates, {"h0", real}, argParams, argPlan},
 	out:   []argument{argWritten, argStates},
 	work:  replayWork,
-
-	inPlace: 2, after: 1,
 
 	simdgroups: scanSimdgroups, sharedFloats: noFloats,
 	width: perRun, height: perColumns,
@@ -119,8 +108,6 @@ var backKernel = &kernel{
 	out:   []argument{{"dv", element}, argDBound, argDStates, {"dh0", real}},
 	work:  backWork,
 
-	inPlace: 3, after: 1,
-
 	simdgroups: scanSimdgroups, sharedFloats: noFloats,
 	width: perRun, height: perColumns,
 }
@@ -131,8 +118,6 @@ var gradsKernel = &kernel{
 	in:    []argument{argQueries, argKeys, argV, argDO, argWritten, argDBound, argStates, argDStates, argGates, argParams, argPlan},
 	out:   []argument{{"dq", element}, {"dk", element}, {"dg", real}, {"dbeta", real}},
 	work:  gradsWork,
-
-	inPlace: 4, after: 2,
 
 	simdgroups: gradsSimdgroups,
 	sharedFloats: func(c Config) int {
@@ -148,8 +133,6 @@ var sequentialKernel = &kernel{
 	in:    []argument{{"q", element}, {"k", element}, argV, {"g", real}, {"beta", real}, {"h0", real}, argParams, argPlan},
 	out:   []argument{{"o", element}, {"ht", real}},
 	work:  sequentialWork,
-
-	inPlace: 1, after: 1,
 
 	simdgroups: sequentialSimdgroups,
 	sharedFloats: func(c Config) int {

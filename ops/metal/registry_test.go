@@ -53,7 +53,7 @@ func TestLimits(t *testing.T) {
 				if strings.Contains(s.Header+s.Body, "%") {
 					t.Fatalf("%s of %+v has a percent sign in its %s", k.name, c, language)
 				}
-				if len(s.Outputs) != len(k.out)-k.inPlace+min(1, k.inPlace) || len(s.Inputs) != len(k.in)+k.inPlace+k.after {
+				if len(s.Outputs) != len(k.out) || len(s.Inputs) != len(k.in) {
 					t.Fatalf("%s has inputs %v and outputs %v", k.name, s.Inputs, s.Outputs)
 				}
 				if !strings.Contains(s.Body, "deltatape::"+k.name+"(") {
@@ -141,8 +141,8 @@ func TestAddressSpaces(t *testing.T) {
 		}
 	}
 	right := text.String()
-	call := "plan, (device float*)queries, (device float*)keys,"
-	wrong := strings.Replace(right, call, "plan, (device float*)queries, shared,", 1)
+	call := "plan, queries, keys, inverse, scores, gates, shared,"
+	wrong := strings.Replace(right, call, "plan, queries, shared, inverse, scores, gates, shared,", 1)
 	if right == wrong {
 		t.Fatalf("no kernel is called with %q", call)
 	}
@@ -175,14 +175,9 @@ func (k *kernel) metalParameters(c Config) string {
 	for _, a := range k.in {
 		list = append(list, fmt.Sprintf("const device %s* %s", types[a.kind], a.name))
 	}
-	for i, a := range k.out {
-		space := "device"
-		if i < k.inPlace {
-			space = "const device"
-		}
-		list = append(list, fmt.Sprintf("%s %s* %s", space, types[a.kind], a.name))
+	for _, a := range k.out {
+		list = append(list, fmt.Sprintf("device %s* %s", types[a.kind], a.name))
 	}
-	list = append(list, "device float* "+doneOutput)
 	list = append(list, "unsigned thread_index_in_simdgroup", "unsigned simdgroup_index_in_threadgroup", "uint3_stub threadgroup_position_in_grid")
 	return strings.Join(list, ", ")
 }

@@ -243,6 +243,7 @@ func TestRule(t *testing.T) {
 		{B: 1, T: 70, HK: 1, HV: 2, DK: 32, DV: 16, chunk: 32, dtype: f32, gate: "zero", keys: "identical"},
 		{B: 1, T: 90, HK: 1, HV: 2, DK: 32, DV: 16, chunk: 16, dtype: f32, cu: []int{0, 0, 17, 18, 18, 80}, h0: true, dht: true, segment: 32},
 		{B: 1, T: 130, HK: 1, HV: 2, DK: 128, DV: 128, chunk: 32, dtype: f32, h0: true, dht: true},
+		{B: 1, T: 800, HK: 1, HV: 1, DK: 32, DV: 16, chunk: 32, dtype: f32, gate: "zero", h0: true, dht: true}, // sums of many chunks
 		{B: 1, T: 70, HK: 1, HV: 2, DK: 256, DV: 24, chunk: 32, dtype: f32, h0: true, dht: true},
 		{B: 1, T: 70, HK: 1, HV: 2, DK: 24, DV: 256, chunk: 32, dtype: f32, dht: true, noDo: true},
 		{B: 2, T: 100, HK: 1, HV: 2, DK: 64, DV: 64, chunk: 64, dtype: bf16, h0: true, dht: true},

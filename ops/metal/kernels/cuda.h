@@ -1,5 +1,6 @@
 // The macro layer for CUDA, from compute capability 8.0 on. A warp is the
 // simdgroup.
+
 // The engine writes the kernel's signature; with this it says how many threads
 // there are, without which the compiler may take more registers than they have.
 #undef __global__
@@ -58,22 +59,23 @@ GD_FN Pair even_pair(const float* p) {
   return Pair{x.x, x.y};
 }
 
-// \045 is the percent sign, which the engine would take for a format.
-GD_FN void mma_tf32(Mat& c, const unsigned (&a)[4], const unsigned (&b)[2]) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {\0450,\0451,\0452,\0453}, {\0454,\0455,\0456,\0457}, {\0458,\0459}, {\0450,\0451,\0452,\0453};"
-      : "+f"(c.e[0]), "+f"(c.e[1]), "+f"(c.e[2]), "+f"(c.e[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-
-// split cuts x into two numbers of 11 significant bits each that tensor cores
-// take without rounding; what is left is below 2^-22 of x.
+// split cuts x into two numbers of 11 significant bits that tensor cores take as they
+// are. What is left is below 2^-22 of x, of either sign.
 GD_FN void split(float x, unsigned& high, unsigned& low) {
-  high = __float_as_uint(x) & 0xffffe000u;
+  high = (__float_as_uint(x) + 0x1000u) & 0xffffe000u;
   low = __float_as_uint(x - __uint_as_float(high));
 }
 
-// mma adds the product of a and b to c, by three products of the parts, which
-// keeps the accuracy of float32.
+// \045 is the percent sign, which the engine would take for a format.
+#define GD_MMA_TF32(c, a, b)                                                                                    \
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {\0450,\0451,\0452,\0453}, {\0454,\0455,\0456,\0457}, " \
+      "{\0458,\0459}, {\0450,\0451,\0452,\0453};"                                                                   \
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                                                           \
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+
+// mma adds the product of a and b to c, by three products of their parts, which
+// keeps the accuracy of float32. Tensor cores cut off what they add: so they sum no
+// more than one product, and c takes that with rounding.
 GD_FN void mma(Mat& c, Mat a, Right b) {
   unsigned ah[4], al[4], bh[2], bl[2];
   split(a.e[0], ah[0], al[0]);
@@ -82,7 +84,10 @@ GD_FN void mma(Mat& c, Mat a, Right b) {
   split(a.e[3], ah[3], al[3]);
   split(b.e[0], bh[0], bl[0]);
   split(b.e[1], bh[1], bl[1]);
-  mma_tf32(c, al, bh);
-  mma_tf32(c, ah, bl);
-  mma_tf32(c, ah, bh);
+  float d[4] = {0, 0, 0, 0};
+  GD_MMA_TF32(d, al, bh);
+  GD_MMA_TF32(d, ah, bl);
+  GD_MMA_TF32(d, ah, bh);
+  GD_UNROLL
+  for (int i = 0; i < 4; ++i) c.e[i] += d[i];
 }

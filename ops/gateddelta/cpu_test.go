@@ -1,0 +1,174 @@
+package gateddelta
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/internal/cpukernel"
+	"github.com/deltatape/deltatape/tensor"
+)
+
+// TestCPU runs the kernels where the other tests, which have them among their variants,
+// don't: on golden files, and through several segments.
+func TestCPU(t *testing.T) {
+	kernels := func(chunk, segment int) variant {
+		return variant{implementation: CPU, chunk: chunk, segment: segment, dtype: tensor.Float32}
+	}
+	t.Run("golden", func(t *testing.T) {
+		for name, c := range golden(t) {
+			t.Run(name, func(t *testing.T) { c.check(t, kernels(0, 0), c.want) })
+		}
+	})
+	t.Run("kinds", func(t *testing.T) {
+		for _, gate := range gateKinds {
+			for _, keys := range keyKinds {
+				for i, beta := range betaKinds {
+					p := sample(uint64(i), sampling{B: 2, T: 41, Hk: 1, Hv: 2, K: 20, V: 12, gate: gate, keys: keys, beta: beta, h0: true, dht: true})
+					t.Run(p.String(), func(t *testing.T) { p.check(t, kernels(chunkSizes[i], 1+i), p.solve()) })
+				}
+			}
+		}
+	})
+	t.Run("segments", func(t *testing.T) {
+		cu := offsets(0, 70, 1, 0, 33, 200, 16)
+		for i, c := range []sampling{
+			{B: 2, T: 150, Hk: 2, Hv: 6, K: 33, V: 48, h0: true, dht: true},
+			{B: 1, T: cu[len(cu)-1] + 5, Hk: 2, Hv: 4, K: 48, V: 17, h0: true, dht: true, cu: cu},
+			{B: 1, T: cu[len(cu)-1], Hk: 1, Hv: 2, K: 16, V: 32, cu: cu, noDelta: true},
+		} {
+			p := sample(uint64(i), c)
+			want := p.solve()
+			for _, chunk := range chunkSizes {
+				for _, segment := range []int{1, 2, 5} {
+					v := kernels(chunk, segment)
+					t.Run(p.String()+"/"+v.String(), func(t *testing.T) { p.check(t, v, want) })
+				}
+			}
+		}
+	})
+	report.log(t)
+}
+
+// TestCPUThreads wants the bits of one thread from two, each time.
+func TestCPUThreads(t *testing.T) {
+	p := sample(3, sampling{B: 2, T: 100, Hk: 3, Hv: 6, K: 32, V: 24, h0: true, dht: true})
+	v := variant{implementation: CPU, threads: 1, dtype: tensor.Float32}
+	want := p.run(t, v)
+	for range 5 {
+		v.threads = 2
+		for name, got := range p.run(t, v) {
+			if !slices.Equal(got, want[name]) {
+				t.Errorf("%s differs", name)
+			}
+		}
+	}
+}
+
+// TestCPUMemory holds what the tape keeps to Explain, and the engine's share of the
+// backward pass to the bound.
+func TestCPUMemory(t *testing.T) {
+	p := sample(1, sampling{B: 1, T: 1024, Hk: 1, Hv: 4, K: 64, V: 64, h0: true, dht: true})
+	v := variant{implementation: CPU, chunk: 32, segment: 4, dtype: tensor.Float32}
+	u := p.usage(t, v)
+	if kept := int64(7 * 4 * 64 * 64 * 4); u.kept < kept || u.kept > kept+1<<14 || u.plan.KeptBytes != kept {
+		t.Errorf("the tape keeps %d bytes, Explain says %d, want %d", u.kept, u.plan.KeptBytes, kept)
+	}
+	if u.peak > u.plan.BackwardBytes || u.peak > 2*u.gradients {
+		t.Errorf("the backward pass takes %d bytes, Explain says at most %d; the gradients are %d", u.peak, u.plan.BackwardBytes, u.gradients)
+	}
+}
+
+// TestCPUChosen wants the kernels by Auto from some size on, where they were measured to
+// pay, and what can be traced inside functions that are.
+func TestCPUChosen(t *testing.T) {
+	large := Chunk
+	if cpukernel.Levels() > 1 && tensor.DefaultDevice() == tensor.CPU {
+		large = CPU
+	}
+	tape := autograd.NewTape()
+	defer tape.Close()
+	inputs := func(d tensor.Dtype, T int) Inputs {
+		x := func(heads int) *autograd.Var { return tape.Var(tensor.Zeros(d, 1, T, heads, 32)) }
+		return Inputs{Q: x(2), K: x(2), V: x(4)}
+	}
+	for name, c := range map[string]struct {
+		in   Inputs
+		opt  Options
+		want Implementation
+	}{
+		"small":   {inputs(tensor.Float32, 64), Options{}, Chunk},
+		"large":   {inputs(tensor.Float32, 1024), Options{}, large},
+		"half":    {inputs(tensor.BFloat16, 1024), Options{}, large},
+		"float64": {inputs(tensor.Float64, 1024), Options{}, Chunk},
+		"scan":    {inputs(tensor.Float32, 1024), Options{Scan: ScanTransition}, Chunk},
+		"compile": {inputs(tensor.Float32, 1024), Options{Compile: CompileOn}, Chunk},
+	} {
+		if p := Explain(c.in, c.opt); p.Implementation != c.want {
+			t.Errorf("%s: %s, want %s", name, p.Implementation, c.want)
+		}
+	}
+
+	traced := tensor.Compile(func(x []*tensor.Tensor) []*tensor.Tensor {
+		inner := autograd.NoGrad()
+		in := Inputs{Q: inner.Const(x[0]), K: inner.Const(x[1]), V: inner.Const(x[2])}
+		if got := Explain(in, Options{}).Implementation; got != Chunk {
+			t.Errorf("%s inside a function that is traced, want %s", got, Chunk)
+		}
+		return []*tensor.Tensor{Apply(in, Options{}).O.Value()}
+	})
+	defer traced.Close()
+	in := inputs(tensor.Float32, 1024)
+	if _, err := traced.Call(in.Q.Value(), in.K.Value(), in.V.Value()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCPURefuses(t *testing.T) {
+	tape := autograd.NewTape()
+	defer tape.Close()
+	single, double := tape.Var(tensor.Zeros(tensor.Float32, 1, 20, 1, 16)), tape.Var(tensor.Zeros(tensor.Float64, 1, 20, 1, 16))
+	for want, c := range map[string]struct {
+		x   *autograd.Var
+		opt Options
+	}{
+		`Implementation is "cpu", but the kernels take float32, bfloat16 and float16, not float64`: {x: double},
+		`Implementation is "cpu", but the kernels have one way to scan, and Scan is "two-level"`:   {x: single, opt: Options{Scan: ScanTwoLevel}},
+		`Implementation is "cpu", but the kernels are compiled already, and Compile is on`:         {x: single, opt: Options{Compile: CompileOn}},
+		`there is no implementation "gpu", want "auto", "recurrent", "chunk", "cpu" or "metal"`:    {x: single, opt: Options{Implementation: "gpu"}},
+	} {
+		if c.opt.Implementation == "" {
+			c.opt.Implementation = CPU
+		}
+		if err := tensor.Try(func() { Apply(Inputs{Q: c.x, K: c.x, V: c.x}, c.opt) }); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// TestCPUWanted wants the gradients that are asked for, and no others.
+func TestCPUWanted(t *testing.T) {
+	p := sample(5, sampling{B: 1, T: 50, Hk: 1, Hv: 2, K: 16, V: 16, h0: true, dht: true})
+	v := variant{implementation: CPU, dtype: tensor.Float32}
+	all := p.run(t, v)
+	tape := autograd.NewTape()
+	defer tape.Close()
+	in, leaves := p.inputs(tape, v)
+	in.V, in.Beta = tape.Const(in.V.Value()), nil
+	if err := tensor.Try(func() { p.apply(in, v) }); err != nil {
+		t.Fatal(err)
+	}
+	in.Beta = leaves[4]
+	out := p.apply(in, v)
+	grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState}, p.seeds(v), leaves[0], leaves[4], leaves[5])
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := result{"dq": read(t, grads[0]), "dbeta": read(t, grads[1]), "dh0": read(t, grads[2])}
+	maps.DeleteFunc(got, func(name string, x []float64) bool { return slices.Equal(x, all[name]) })
+	if len(got) > 0 {
+		t.Errorf("these differ from what comes with all of them: %v", slices.Collect(maps.Keys(got)))
+	}
+}
