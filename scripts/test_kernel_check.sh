@@ -39,9 +39,13 @@ GD_FN float sum(GD_GLOBAL(const float) x, GD_SHARED(float) s, GD_REF(Mat) m) {
   GD_BARRIER();
   return s[0] + GD_SHUFFLE_XOR(x[0], 1);
 }
+template <typename P>
+GD_FN Mat rows(P p, Thread me) {
+  return Mat{{float(p[row_of(me, 0)]), float(p[row_of(me, 1)]), float(p[row_of(me, 2)]), float(p[row_of(me, 3)])}};
+}
 GD_FN float call(GD_GLOBAL(float) x, GD_SHARED(float) s, Thread me) {
-  Mat m = left_rows(x + 8, 8, 16, me);
-  mma(m, left_rows(s, 8, 16, me), right_columns(x, 8, 8, me));
+  Mat m = rows(x + 8, me);
+  mma(m, rows(s, me), Right{{x[0], s[0]}});
   x[0] = s[1];
   return sum(x, s + 4, m);
 }
