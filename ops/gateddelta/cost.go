@@ -19,6 +19,9 @@ func (z geometry) keptBytes() int64 {
 // all operands.
 func (z geometry) backwardBytes(in Inputs) int64 {
 	gradients := 2 * z.operandBytes(in)
+	if z.threads > 1 && z.cpu == nil {
+		gradients += z.operandBytes(in) // from two halves
+	}
 	if z.plan.packing != nil {
 		gradients *= 2 // they are padded
 	}

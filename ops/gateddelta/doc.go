@@ -167,7 +167,9 @@
 // whole chunks. K·V is absent for packed sequences of one chunk without initial and
 // final states. The recurrent form takes about 4·T·B·Hv·K·V elements in its
 // backward pass, besides the gradients, and is meant for tests and a few tokens.
-// Explain puts numbers to these formulas. They are for CPUs; a GPU also holds what is
+// Explain puts numbers to these formulas. CPU and Metal have their own, which
+// Explain knows: Metal's is in docs/kernels.md, and holds on GPUs, as it evaluates
+// segment by segment. The formulas here are for CPUs; a GPU also holds what is
 // in flight, which came to seven times as much for the scans other than sequential
 // on an H100.
 //
@@ -179,7 +181,8 @@
 // where there is one key head. They are evaluated together, lazily like
 // everything else, and keep abreast: after each chunk either half waits for the
 // other. So both passes take the same memory as on one core, by the formulas
-// above. Nothing is added up in another order: the bits are those of one core,
+// above, but that the backward pass takes half as much again of the gradients, which
+// are put together from halves. Nothing is added up in another order: the bits are those of one core,
 // unless a half is so small that exponentials are computed otherwise (below 4096
 // in an array), which is rounding. They are the same in each run in any case.
 //
@@ -187,5 +190,7 @@
 //
 // Inputs whose shapes or dtypes don't fit together, and options that don't
 // exist, panic with *tensor.Error, which names the argument, what was expected
-// and what came.
+// and what came. Where Apply evaluates its operands (CPU, and Metal with several
+// segments) and one of them can't be, it goes on with the op graph: the evaluation of
+// the results fails by the operand's error, and the backward pass returns it.
 package gateddelta

@@ -44,7 +44,7 @@ func TestMemory(t *testing.T) {
 				segments := (p.T + v.chunk*v.segment - 1) / (v.chunk * v.segment)
 				kept := int64((segments - 1) * p.B * p.Hv * p.K * p.V * 4)
 				bound := int64(10 * v.segment * p.B * p.Hv * (v.chunk*max(p.K, p.V) + v.chunk*v.chunk + p.K*p.V) * 4)
-				u.check(t, kept, bound+2*u.gradients)
+				u.check(t, kept, bound+int64(1+u.plan.Threads)*u.gradients)
 			})
 		}
 	}

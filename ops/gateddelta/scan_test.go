@@ -279,7 +279,7 @@ func TestScanMemory(t *testing.T) {
 					segments := (p.T + v.chunk*v.segment - 1) / (v.chunk * v.segment)
 					kept := int64((segments - 1) * p.B * p.Hv * p.K * p.V * 4)
 					numbers := 13*(v.chunk*max(p.K, p.V)+v.chunk*v.chunk+p.K*p.V) + 4*p.K*p.K
-					u.check(t, kept, int64(v.segment*p.B*p.Hv*numbers*4)+2*u.gradients)
+					u.check(t, kept, int64(v.segment*p.B*p.Hv*numbers*4)+int64(1+u.plan.Threads)*u.gradients)
 				})
 			}
 		}
