@@ -15,7 +15,7 @@ help:
 	@echo 'make bench-peers  compare the gated delta rule with PyTorch (ARGS=--help)'
 	@echo 'make vet          run go vet'
 	@echo 'make lint         check formatting, run go vet, staticcheck and actionlint'
-	@echo 'make verify       run the gated delta rule on golden files, on the device at hand'
+	@echo 'make verify       run the gated delta rule on golden files, on the device at hand and by the CPU kernels'
 	@echo 'make sanitize     run the GPU kernels in the emulator under AddressSanitizer and UBSan'
 	@echo 'make macos-check  on Linux: check that all of it builds for macOS'
 	@echo 'make setup        install MLX into the cache folder; every target does it'
@@ -68,6 +68,7 @@ lint: vet
 
 verify: setup
 	go run ./examples/verify $(ARGS) testdata/golden
+	$(if $(ARGS),,go run ./examples/verify -device cpu -impl cpu testdata/golden)
 
 macos-check:
 	sh scripts/macos_check.sh

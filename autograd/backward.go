@@ -101,5 +101,8 @@ func (t *Tape) backward(outs []*Var, seeds []*tensor.Tensor, wrt []*Var) (*Gradi
 			return nil, errors.Errorf("parameter %q was set after the forward pass used it: the gradient would belong to the old value", p.name)
 		}
 	}
+	if err := s.finish(); err != nil {
+		return nil, err
+	}
 	return &Gradients{graph: t.root, bySlot: s.grads, leaves: t.leaves}, nil
 }

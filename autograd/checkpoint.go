@@ -21,6 +21,9 @@ import (
 // The second run hangs on the gradients that come in: its operands depend on
 // them, so that it can't be evaluated early, beside the forward pass.
 func Checkpoint(f func(in ...*Var) []*Var, in ...*Var) []*Var {
+	if f == nil {
+		panic(tensor.NewError("autograd.Checkpoint", nil, "the function is nil"))
+	}
 	return Apply(&checkpoint{f: f, n: len(in)}, in...)
 }
 
@@ -93,6 +96,9 @@ func (c *checkpoint) replay(ctx *Context, grads []*tensor.Tensor) ([]*tensor.Ten
 		}
 	}
 	if err := s.run(); err != nil {
+		return nil, err
+	}
+	if err := s.finish(); err != nil {
 		return nil, err
 	}
 	in := make([]*tensor.Tensor, len(operands))

@@ -160,6 +160,13 @@ func TestBackwardErrors(t *testing.T) {
 			_, err := tape.Backward(y)
 			return err
 		}, `parameter "w" was set after the forward pass used it`},
+		{"parameter set in between, on the way to another", func(tape *autograd.Tape, x *autograd.Var) error {
+			p := autograd.NewParam("w", vec(1, 2, 3))
+			y := sum(mul(x, tape.Param(p)))
+			p.SetValue(vec(4, 5, 6))
+			_, err := tape.Grad([]*autograd.Var{y}, nil, x)
+			return err
+		}, `autograd.Grad: parameter "w" was set after the forward pass used it`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tape := newTape(t)
@@ -211,6 +218,10 @@ func TestMisuse(t *testing.T) {
 			"want a floating-point dtype, got int32; Const takes any: [1]"},
 		{"no operands", func(*autograd.Tape, *autograd.Var) { autograd.Apply(siluOp{}) }, "got 0 operands"},
 		{"nil operands only", func(*autograd.Tape, *autograd.Var) { autograd.Apply(mulOp{}, nil, nil) }, "got 2 operands"},
+		{"nil Function", func(_ *autograd.Tape, x *autograd.Var) { autograd.Apply(nil, x) }, "autograd.Apply: the Function is nil"},
+		{"nil function of a Checkpoint", func(_ *autograd.Tape, x *autograd.Var) { autograd.Checkpoint(nil, x) },
+			"autograd.Checkpoint: the function is nil"},
+		{"nil hook", func(_ *autograd.Tape, x *autograd.Var) { x.Hook(nil) }, "autograd.Var.Hook: the function is nil: [3]"},
 		{"no outputs", func(_ *autograd.Tape, x *autograd.Var) {
 			autograd.Apply(forward(func([]*tensor.Tensor) []*tensor.Tensor { return nil }), x)
 		}, "autograd.Apply(custom): Forward returned no outputs"},

@@ -105,6 +105,9 @@ func nameOf(f Function) string {
 // Apply runs f on the tape of the operands and returns its outputs. Operands may
 // be nil, for optional ones, but not all.
 func Apply(f Function, in ...*Var) []*Var {
+	if f == nil {
+		panic(tensor.NewError("autograd.Apply", nil, "the Function is nil"))
+	}
 	t := tapeOf(f, in)
 	g := t.graph
 	ctx := t.newContext()

@@ -73,7 +73,7 @@ func (s *sweep) only(vars []*Var) {
 	}
 }
 
-// run sweeps the graph. What is left in grads are the gradients to keep.
+// run sweeps the graph. Then grads has the gradients of all leaves, until finish.
 // A panic with *tensor.Error of an operation becomes an error that names it.
 func (s *sweep) run() error {
 	var err error
@@ -86,9 +86,11 @@ func (s *sweep) run() error {
 	if panicked != nil {
 		return errors.Wrapf(panicked, "backward of %v", s.g.nodes[at])
 	}
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+// finish leaves in grads what is to be kept, and shows it to hooks.
+func (s *sweep) finish() error {
 	for slot, grad := range s.grads {
 		switch {
 		case grad == nil || s.made[slot]:

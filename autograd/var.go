@@ -55,6 +55,9 @@ func (v *Var) Detach() *Var {
 func (v *Var) Hook(f func(grad *tensor.Tensor) *tensor.Tensor) {
 	g := v.graph
 	g.tape.mustBeOpen("Var.Hook")
+	if f == nil {
+		panic(tensor.NewError("autograd.Var.Hook", []*tensor.Tensor{v.value}, "the function is nil"))
+	}
 	if !v.requires || g.mode != recording {
 		return
 	}

@@ -202,8 +202,10 @@ var arrayCases = []gradCase{
 	{op: "CumProd", name: "one element", f: f1(func(x *autograd.Var) *autograd.Var { return CumProd(x, 1, false, true) }), in: list(normal(3, 1))},
 
 	{op: "Softmax", f: f1(func(x *autograd.Var) *autograd.Var { return Softmax(x, -1) }), in: list(normal(2, 4))},
+	{op: "Softmax", name: "of nothing", f: f1(func(x *autograd.Var) *autograd.Var { return Softmax(x, 1) }), in: list(normal(2, 0, 4))},
 	{op: "Softmax", name: "first axis", f: f1(func(x *autograd.Var) *autograd.Var { return Softmax(x, 0) }), in: list(normal(3, 2))},
 	{op: "LogSoftmax", f: f1(func(x *autograd.Var) *autograd.Var { return LogSoftmax(x, -1) }), in: list(normal(2, 4))},
+	{op: "LogSoftmax", name: "of nothing", f: f1(func(x *autograd.Var) *autograd.Var { return LogSoftmax(x, 1) }), in: list(normal(2, 0, 4))},
 	{op: "LogSoftmax", name: "first axis", f: f1(func(x *autograd.Var) *autograd.Var { return LogSoftmax(x, 0) }), in: list(normal(3, 2))},
 
 	{op: "Reshape", f: f1(func(x *autograd.Var) *autograd.Var { return Reshape(x, 3, -1) }), in: list(normal(2, 3))},

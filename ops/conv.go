@@ -17,7 +17,9 @@ type Conv1DOptions struct {
 // Conv1D returns the cross-correlation of x [N, L, Cin] with w [Cout, W,
 // Cin/groups], a tensor [N, L', Cout] with
 // y[n, t, o] = Σ_{i,c} w[o, i, c]·x[n, t·stride + i·dilation − padding, c].
-// Zeros pad both ends of L; L' = (L + 2·padding − dilation·(W−1) − 1)/stride + 1.
+// Zeros pad both ends of L; L' = ⌊(L + 2·padding − dilation·(W−1) − 1)/stride⌋ + 1.
+// The filter must not span more positions than there are, but for a width of 1
+// over none, which gives none.
 // Half precision is added up in float32. For short causal filters of single
 // channels ShortConv is cheaper.
 func Conv1D(x, w *autograd.Var, options Conv1DOptions) *autograd.Var {
@@ -72,6 +74,9 @@ func (c conv1D) input(g, w *tensor.Tensor, shape []int) *tensor.Tensor {
 // filter is the gradient of w: for each tap, a product of what it met with the
 // results' gradients.
 func (c conv1D) filter(g, x *tensor.Tensor, shape []int) *tensor.Tensor {
+	if x.Size() == 0 || g.Size() == 0 {
+		return zeros(g, shape)
+	}
 	n, steps, cin := x.Dim(0), g.Dim(1), x.Dim(2)
 	x = tensor.Pad(x, [][2]int{{0, 0}, {c.Padding, c.Padding}, {0, 0}}, 0)
 	// [groups, Cout/groups, N·L'] by [groups, N·L', Cin/groups]

@@ -21,7 +21,7 @@
 //	scan        CumSum CumProd
 //	sort        Sort TopK
 //	norm        RMSNorm RMSNormZeroCentered GatedRMSNorm LayerNorm L2Norm
-//	conv        Conv1D, and ShortConv for causal filters of single channels
+//	conv        Conv1D, and ShortConv, ShortConvSiLU for causal filters of single channels
 //	attention   ScaledDotProductAttention
 //	rope        RoPE
 //	dropout     Dropout
@@ -67,6 +67,12 @@
 //	Softmax, attention, masked          0 for what is masked
 //
 // Gradients are of first order: they can't be differentiated again.
+//
+// # GPUs
+//
+// On a GPU L2Norm, GatedRMSNorm and ShortConvSiLU are one kernel of package metal
+// each way, if it serves their operands. The op graph, which differs by rounding
+// only, remains inside functions that are traced (tensor.VJP, tensor.Compile).
 //
 // # Lifetime
 //

@@ -133,6 +133,7 @@ func TestErrors(t *testing.T) {
 		{"max of nothing", func() { Max(v(0, 3), false, 0) }, "ops.Max: axis 0 has length 0"},
 		{"prod axis", func() { Prod(v(2), false, 0, 0) }, "ops.Prod: axis 0 is given twice"},
 		{"softmax axis", func() { Softmax(v(2), 1) }, "ops.Softmax: axis 1 is out of range"},
+		{"log-softmax axis", func() { LogSoftmax(v(2, 0), 2) }, "ops.LogSoftmax: axis 2 is out of range"},
 		{"cumsum axis", func() { CumSum(v(2), -2, false, false) }, "ops.CumSum: axis -2 is out of range"},
 		{"reshape", func() { Reshape(v(2, 3), 4) }, "ops.Reshape: 6 elements don't fill the shape [4]"},
 		{"transpose", func() { Transpose(v(2, 3), 0) }, "ops.Transpose: want 2 axes"},
@@ -146,6 +147,7 @@ func TestErrors(t *testing.T) {
 		{"stack nothing", func() { Stack(0) }, "ops.Stack: want at least one tensor"},
 		{"stack shapes", func() { Stack(0, v(2), v(3)) }, "ops.Stack: shapes must agree"},
 		{"split", func() { SplitEqual(v(4), 3, 0) }, "ops.SplitEqual: axis 0 can't be cut into 3 equal parts"},
+		{"too many parts", func() { SplitEqual(v(0), 1<<31-1, 0) }, "ops.SplitEqual: want at most 1048576 parts, got 2147483647"},
 		{"split indices", func() { SplitAt(v(4), 0, 3, 2) }, "ops.SplitAt: want rising indices"},
 		{"take index", func() { Take(v(3), ints(0, 3), 0) }, "ops.Take: index 3 is out of range [0, 3) of axis 0"},
 		{"take by floats", func() { Take(v(3), tensor.Ones(tensor.Float32, 1), 0) }, "ops.Take: want integer indices, got float32"},
@@ -203,6 +205,7 @@ func TestErrors(t *testing.T) {
 		{"move axis", func() { MoveAxis(v(3), 0, 1) }, "ops.MoveAxis: axis 1 is out of range"},
 		{"variance axis", func() { Var(v(3), false, 0, 2) }, "ops.Var: axis 2 is out of range"},
 		{"short conv", func() { ShortConv(v(2, 5, 3), v(4, 3)) }, "ops.ShortConv: want x [B, T, C] and w [C, W]: [2 5 3] x [4 3]"},
+		{"short conv with SiLU", func() { ShortConvSiLU(v(2, 5, 3), v(4, 3)) }, "ops.ShortConvSiLU: want x [B, T, C] and w [C, W]: [2 5 3] x [4 3]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := tensor.Try(c.f)

@@ -54,6 +54,8 @@ var layerCases = []gradCase{
 	{op: "Conv1D", name: "single channels", f: convOf(Conv1DOptions{Groups: 3}), in: list(normal(2, 4, 3), normal(3, 2, 1))},
 	{op: "Conv1D", name: "all", f: convOf(Conv1DOptions{Stride: 2, Padding: 3, Dilation: 2, Groups: 2}), in: list(normal(2, 8, 4), normal(2, 3, 2))},
 	{op: "Conv1D", name: "one position", f: convOf(Conv1DOptions{}), in: list(normal(2, 3, 2), normal(1, 3, 2))},
+	{op: "Conv1D", name: "no positions", f: convOf(Conv1DOptions{Stride: 2, Dilation: 3, Groups: 2}), in: list(normal(2, 0, 4), normal(2, 1, 2))},
+	{op: "Conv1D", name: "no channels", f: convOf(Conv1DOptions{Stride: 2}), in: list(normal(2, 5, 0), normal(3, 2, 0))},
 	{op: "Conv1D", name: "no rows", f: convOf(Conv1DOptions{Padding: 1}), in: list(normal(0, 3, 2), normal(1, 3, 2))},
 
 	{op: "RoPE", f: ropeOf(RoPEOptions{}), in: list(normal(2, 3, 4))},
@@ -118,4 +120,6 @@ var layerCases = []gradCase{
 	{op: "ShortConv", name: "shorter than the filter", f: f2(ShortConv), in: list(normal(2, 2, 3), normal(3, 4))},
 	{op: "ShortConv", name: "one tap", f: f2(ShortConv), in: list(normal(1, 3, 2), normal(2, 1))},
 	{op: "ShortConv", name: "no steps", f: f2(ShortConv), in: list(normal(2, 0, 3), normal(3, 4))},
+	{op: "ShortConvSiLU", f: f2(ShortConvSiLU), in: list(normal(2, 5, 3), normal(3, 4))},
+	{op: "ShortConvSiLU", name: "no steps", f: f2(ShortConvSiLU), in: list(normal(2, 0, 3), normal(3, 4))},
 }

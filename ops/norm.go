@@ -2,6 +2,7 @@ package ops
 
 import (
 	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -24,12 +25,16 @@ func RMSNormZeroCentered(x, weight *autograd.Var, eps float64) *autograd.Var {
 
 // GatedRMSNorm returns RMSNorm(x, weight, eps)·SiLU(gate), computed in float32
 // or better: the norm comes before the gate, which has x's shape. The result
-// has x's dtype.
+// has x's dtype. On a GPU it is one kernel for rows of up to 256 elements, if the
+// gate has x's dtype and there is a weight.
 func GatedRMSNorm(x, gate, weight *autograd.Var, eps float64) *autograd.Var {
 	defer rename("GatedRMSNorm")
 	notNil("GatedRMSNorm", x, gate)
 	if !sameShape(x.Value(), gate.Value()) {
 		panic(tensor.NewError("ops.GatedRMSNorm", []*tensor.Tensor{x.Value(), gate.Value()}, "want x and gate of one shape"))
+	}
+	if canFuse() && weight != nil && gate.Dtype() == x.Dtype() && metal.RowsRefusal(x.Value()) == "" && metal.RowsRefusal(weight.Value()) == "" {
+		return apply("GatedRMSNorm", fusedGatedNorm{eps}, x, gate, weight)[0]
 	}
 	if isHalf(gate.Dtype()) {
 		gate = AsType(gate, tensor.Float32)
@@ -104,9 +109,13 @@ func checkNorm(name string, x, weight *tensor.Tensor, what string, eps float64) 
 }
 
 // L2Norm returns x/√(Σx² + eps) over the last axis, computed in float32 or
-// better. With eps > 0 a zero vector stays zero, and its gradient is finite.
+// better. With eps > 0 a zero vector stays zero, and its gradient is finite. On a
+// GPU it is one kernel for rows of up to 256 elements.
 func L2Norm(x *autograd.Var, eps float64) *autograd.Var {
 	notNil("L2Norm", x)
+	if canFuse() && metal.RowsRefusal(x.Value()) == "" {
+		return apply("L2Norm", fusedL2Norm{eps}, x)[0]
+	}
 	return apply("L2Norm", l2Norm{eps}, x)[0]
 }
 

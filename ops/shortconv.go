@@ -2,6 +2,7 @@ package ops
 
 import (
 	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -16,6 +17,17 @@ func ShortConv(x, w *autograd.Var) *autograd.Var {
 	return apply("ShortConv", shortConv{}, x, w)[0]
 }
 
+// ShortConvSiLU returns SiLU(ShortConv(x, w)). On a GPU it is one kernel for filters
+// of up to 8 taps.
+func ShortConvSiLU(x, w *autograd.Var) *autograd.Var {
+	defer rename("ShortConvSiLU")
+	notNil("ShortConvSiLU", x, w)
+	if canFuse() && metal.ConvRefusal(x.Value(), w.Value()) == "" {
+		return apply("ShortConvSiLU", fusedConvSiLU{}, x, w)[0]
+	}
+	return SiLU(ShortConv(x, w))
+}
+
 // shortConv keeps x and the filters.
 type shortConv struct{}
 
@@ -23,9 +35,7 @@ func (shortConv) String() string { return "ops.ShortConv" }
 
 func (shortConv) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
 	x, w := in[0], in[1]
-	if x.NDim() != 3 || w.NDim() != 2 || x.Dim(2) != w.Dim(0) || w.Dim(1) == 0 {
-		panic(tensor.NewError("ops.ShortConv", []*tensor.Tensor{x, w}, "want x [B, T, C] and w [C, W]"))
-	}
+	checkShortConv(x, w)
 	ctx.Save(x, w)
 	past := tensor.Pad(widen(x), [][2]int{{0, 0}, {w.Dim(1) - 1, 0}, {0, 0}}, 0)
 	return []*tensor.Tensor{fit(correlate(past, taps(w)), x)}
@@ -50,6 +60,12 @@ func (shortConv) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tens
 		out[1] = fit(tensor.Stack(1, columns...), w)
 	}
 	return out
+}
+
+func checkShortConv(x, w *tensor.Tensor) {
+	if x.NDim() != 3 || w.NDim() != 2 || x.Dim(2) != w.Dim(0) || w.Dim(1) == 0 {
+		panic(tensor.NewError("ops.ShortConv", []*tensor.Tensor{x, w}, "want x [B, T, C] and w [C, W]"))
+	}
 }
 
 // taps returns filters [C, W] as rows [W, C].

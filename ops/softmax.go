@@ -6,6 +6,7 @@ import (
 )
 
 // Softmax returns exp(x)/Σexp(x) along an axis, computed in float32 or better.
+// That of nothing is nothing.
 func Softmax(x *autograd.Var, axis int) *autograd.Var {
 	softmax := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Softmax(x, axis) }
 	return unary("Softmax", softmax, x, with(readY, func(g, y *tensor.Tensor) *tensor.Tensor {
@@ -16,9 +17,12 @@ func Softmax(x *autograd.Var, axis int) *autograd.Var {
 }
 
 // LogSoftmax returns x − log Σexp(x) along an axis, computed in float32 or
-// better.
+// better. That of nothing is nothing.
 func LogSoftmax(x *autograd.Var, axis int) *autograd.Var {
 	logSoftmax := func(x *tensor.Tensor) *tensor.Tensor {
+		if x.Size() == 0 {
+			return tensor.Softmax(x, axis) // which checks the axis
+		}
 		wide := widen(x)
 		return tensor.AsType(tensor.Sub(wide, tensor.LogSumExp(wide, true, axis)), x.Dtype())
 	}

@@ -15,7 +15,9 @@ usage: sh scripts/bench_peers.sh [--rounds N] [--shape B,T,Hk,Hv,K,V]... [--pass
 Runs Hugging Face's torch_chunk_gated_delta_rule (eager and under torch.compile,
 on 1 and 2 threads) and examples/bench in turns, five rounds unless --rounds says
 otherwise, and prints tokens per second side by side and whether the targets are
-met. The exit code is 1 if one is missed or something fails.
+met. Of this project two columns run: deltatape, which chooses its implementation,
+and the op graph (-impl chunk). Targets and the ratio are of the first. The exit
+code is 1 if a target is missed or something fails.
 
 The peers are installed by pip, in pinned versions, into a virtual environment in
 the user's cache folder that nothing else uses. pip's settings are honoured. On

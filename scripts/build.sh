@@ -127,19 +127,20 @@ from_git() {
 	) >>"$log" 2>&1
 }
 
-# build_mlxc compiles mlx-c in a few big units, which is five times as fast as
-# file by file. Every path is relative, so that none of this machine's is in it.
+# build_mlxc compiles mlx-c, and what deltatape adds to it, in a few big units, which
+# is five times as fast as file by file. Every path is relative, so that none of this
+# machine's is in it.
 build_mlxc() {
 	say "building mlx-c $mlxc"
 	units=$(getconf _NPROCESSORS_ONLN 2>/dev/null) || units=2
 	[ "$units" -le 4 ] || units=4
 	cd "$work/src"
-	cp "$scripts"/*_compat.h .
+	cp "$scripts"/*_compat.h "$scripts"/host_op.* .
 	optimise=-O1
 	if [ -n "$cross" ]; then optimise=-O0; fi
 	# Conda sets a macOS that is older than std::format.
 	unset MACOSX_DEPLOYMENT_TARGET
-	wc -c mlx/c/*.cpp | sort -rn | awk -v units="$units" '$2 != "total" {
+	wc -c host_op.cpp mlx/c/*.cpp | sort -rn | awk -v units="$units" '$2 != "total" {
 		least = 1
 		for (u = 2; u <= units; u++) if (size[u] < size[least]) least = u
 		size[least] += $1

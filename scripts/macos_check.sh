@@ -39,7 +39,7 @@ check_sources
 
 need_zig
 PATH=$zig/bin:$PATH
-mlx_for_mac=$cache/macos-$(key "$scripts/build.sh" "$scripts"/*_compat.h "$scripts/requirements/metal.txt")
+mlx_for_mac=$cache/macos-$(key "$scripts/build.sh" "$scripts"/*_compat.h "$scripts"/host_op.* "$scripts/requirements/metal.txt")
 CC=macos-cc CXX=macos-c++
 export CC CXX
 install "$mlx_for_mac" sh "$scripts/build.sh" darwin arm64 metal

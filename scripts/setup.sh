@@ -58,7 +58,7 @@ choose_backend() {
 content_key() {
 	{
 		cat "$scripts"/common.sh "$scripts"/tools.sh "$scripts"/setup.sh "$scripts"/build.sh "$scripts"/blas_shim.* \
-			"$scripts"/*_compat.h "$scripts/load_check.c" "$scripts/requirements/$backend.txt" "$scripts/requirements/openblas.txt"
+			"$scripts"/*_compat.h "$scripts"/host_op.* "$scripts/load_check.c" "$scripts/requirements/$backend.txt" "$scripts/requirements/openblas.txt"
 		own_sources
 		if [ "$goos" = darwin ]; then sw_vers -productVersion; fi
 		echo "$goos $goarch $backend"

@@ -42,12 +42,13 @@ stub go <<'EOF'
 while [ "$1" != -o ]; do shift; done
 cp "${0%/*}/.program" "$2"
 EOF
-# 10 ms, or what the test says.
+# 10 ms, or what the test says; twice that by the op graph.
 stub .program <<'EOF'
 echo "bench $*" >>"$CALLS"
 [ -z "${STUB_BENCH_FAILS:-}" ] || { echo 'bench: out of order' >&2 && exit 1; }
 case $* in
-*-json*) echo "{\"ms_min\": ${STUB_MS:-10}}" ;;
+*-json*'-impl chunk'*) echo "{\"ms_min\": $((2 * ${STUB_MS:-10}))}" ;;
+*-json*'-impl auto'*) echo "{\"ms_min\": ${STUB_MS:-10}}" ;;
 *) printf 'A stub, 2 cores\nsgemm peak 1\n' ;;
 esac
 EOF
@@ -63,12 +64,13 @@ fresh 'a comparison'
 check 'all targets are met' exits 0 --rounds 2 --shape 4,128,2,4,32,32
 check 'installs pinned versions' calls 'pip -m pip install .*requirements.txt' 1
 check 'names the machine' says 'A stub, 2 cores'
-check 'has a column for each' grep -Eq 'deltatape +\| +eager, 1 thread +\| +eager, 2 threads +\| +torch.compile, 1 thread +\| +torch.compile, 2 threads +\| +best peer +\| +ratio' "$work/out"
-check 'counts tokens and takes the best peer' grep -Eq '4,128,2,4,32,32 +\| fwd +\| +51,200 +\| +12,800 +\| +25,600 +\| +17,067 +\| +34,133 +\| +34,133 +\| +1.50' "$work/out"
+check 'has a column for each' grep -Eq 'deltatape +\| +op graph +\| +eager, 1 thread +\| +eager, 2 threads +\| +torch.compile, 1 thread +\| +torch.compile, 2 threads +\| +best peer +\| +ratio' "$work/out"
+check 'counts tokens and takes the best peer' grep -Eq '4,128,2,4,32,32 +\| fwd +\| +51,200 +\| +25,600 +\| +12,800 +\| +25,600 +\| +17,067 +\| +34,133 +\| +34,133 +\| +1.50' "$work/out"
 check 'compares forward with eager PyTorch' says '4,128,2,4,32,32 fwd: 2.00 times eager PyTorch, target 1: met'
 check 'compares both passes with the best' says '4,128,2,4,32,32 fwdbwd: 1.50 times the best peer, target 1.2: met'
-check 'goes by rounds' calls 'bench .*-json .*-pass fwd ' 2
-check 'repeats what is quick' calls 'bench .*-runs 10' 2
+check 'goes by rounds' calls 'bench .*-json -impl auto .*-pass fwd ' 2
+check 'of all' calls 'bench .*-json -impl chunk .*-pass fwd ' 2
+check 'repeats what is quick' calls 'bench .*-impl auto .*-runs 10' 2
 check 'asks in the right words' grep -q 'worker 2 {"mode": "compile", "shape": \[4, 128, 2, 4, 32, 32\], "pass": "fwdbwd", "runs": ' "$CALLS"
 check 'installs once' exits 0 --rounds 1 --shape 4,128,2,4,32,32 --no-compile
 check 'without pip' calls pip 1
@@ -90,8 +92,11 @@ fresh 'peers that fail'
 check 'are no reason to stop' exits 1 --rounds 1 --limit 1 --shape 1,2048,8,32,128,128 --shape 1,1024,4,8,64,64 --pass fwdbwd
 check 'long compiling is given up' says 'torch.compile, 2 threads, 1,2048,8,32,128,128 fwdbwd: no answer in 1 s'
 check 'errors are shown' says 'torch.compile, 1 thread, 1,1024,4,8,64,64 fwdbwd: Unsupported: a stub'
-check 'the others count' grep -Eq '1,1024,4,8,64,64 +\| fwdbwd +\| +102,400 +\| +25,600 +\| +51,200 +\| +- +\| +- +\| +51,200 +\| +2.00' "$work/out"
+check 'the others count' grep -Eq '1,1024,4,8,64,64 +\| fwdbwd +\| +102,400 +\| +51,200 +\| +25,600 +\| +51,200 +\| +- +\| +- +\| +51,200 +\| +2.00' "$work/out"
 check 'long sequences have a target of their own' says '1,2048,8,32,128,128 fwdbwd: 2.00 times the best peer, target 5: MISSED'
+check 'wide shapes, too' exits 1 --rounds 1 --no-compile --shape 1,256,8,32,128,128
+check 'forward' says '1,256,8,32,128,128 fwd: 2.00 times the best peer, target 2.5: MISSED'
+check 'and both ways' says '1,256,8,32,128,128 fwdbwd: 2.00 times the best peer, target 2.5: MISSED'
 check 'nothing to compare with is no success' exits 1 --rounds 1 --no-compile --shape 1,512,8,32,128,128 --pass fwd
 check 'a process that ends is noticed' says 'eager, 1 thread, 1,512,8,32,128,128 fwd: the process ended'
 

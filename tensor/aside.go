@@ -38,7 +38,7 @@ func Aside(f func(xs []*Tensor) []*Tensor, xs ...*Tensor) []*Tensor {
 
 // CanAside reports whether Aside has an effect: not on GPUs, and not where a
 // function is traced for Compile or VJP, whose graph the engine takes apart.
-func CanAside() bool { return DefaultDevice() == CPU && !mlxc.Tracing() }
+func CanAside() bool { return DefaultDevice() == CPU && !Tracing() }
 
 // After is Depends for one tensor, but for the scope: x and what is computed from
 // it stays where x is, be that Aside or not.

@@ -7,7 +7,9 @@ import (
 )
 
 // Conv1D returns the cross-correlation of x [N, L, Cin] with w [Cout, W,
-// Cin/groups], a tensor [N, L', Cout]. Zeros pad both ends of L, padding many.
+// Cin/groups], a tensor [N, L', Cout]. Zeros pad both ends of L, padding many. The
+// filter must not span more positions than there are, but for a width of 1 over
+// none, which gives none.
 func Conv1D(x, w *Tensor, stride, padding, dilation, groups int) *Tensor {
 	hx, hw := x.handle("Conv1D"), w.handle("Conv1D")
 	bad := func(format string, args ...any) {
@@ -25,14 +27,18 @@ func Conv1D(x, w *Tensor, stride, padding, dilation, groups int) *Tensor {
 	if w.shape[2]*groups != x.shape[2] || w.shape[0]%groups != 0 {
 		bad("%d groups don't fit the channels", groups)
 	}
-	span := dilation*(w.shape[1]-1) + 1
-	if w.shape[1] == 0 || x.shape[1]+2*padding < span {
-		bad("the kernel spans %d of %d positions", span, x.shape[1]+2*padding)
+	span, positions := dilation*(w.shape[1]-1)+1, x.shape[1]+2*padding
+	if w.shape[1] == 0 || span > max(positions, 1) {
+		bad("the kernel spans %d of %d positions", span, positions)
 	}
-	if x.dtype == Float64 || w.dtype == Float64 || x.Size() == 0 || w.Size() == 0 {
+	if x.Size() == 0 || w.Size() == 0 {
+		zero := Add(Like(x, 0), Like(w, 0))
+		return BroadcastTo(zero, x.shape[0], (positions-span+stride)/stride, w.shape[0])
+	}
+	if x.dtype == Float64 || w.dtype == Float64 {
 		return conv1DByTaps(x, w, stride, padding, dilation, groups)
 	}
-	unfolded := float64(x.shape[0]) * float64(x.shape[1]+2*padding) / float64(stride) * float64(w.shape[1]) * float64(x.shape[2])
+	unfolded := float64(x.shape[0]) * float64(positions) / float64(stride) * float64(w.shape[1]) * float64(x.shape[2])
 	if unfolded *= float64(x.dtype.Size()); unfolded > largest() {
 		bad("the convolution takes %.3g bytes on the way, more than this machine's memory of %.3g", unfolded, largest())
 	}

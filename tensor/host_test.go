@@ -170,6 +170,9 @@ func TestGonum(t *testing.T) {
 			t.Errorf("%s: got %v", dt, mat.Formatted(back))
 		}
 	}
+	for _, none := range []mat.Matrix{nil, (*mat.Dense)(nil)} {
+		wantPanic(t, func() { FromMat(none) }, "tensor.FromMat: the matrix is nil")
+	}
 	for _, shape := range [][]int{{2}, {0, 2}, {1, 2, 3}} {
 		_, err := ToMat(Ones(Float64, shape...))
 		wantError(t, err, "tensor.ToMat: want two axes of length 1 or more, got shape")

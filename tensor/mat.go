@@ -1,12 +1,17 @@
 package tensor
 
 import (
+	"reflect"
+
 	"github.com/pkg/errors"
 	"gonum.org/v1/gonum/mat"
 )
 
 // FromMat copies a gonum matrix into a float64 tensor of two axes.
 func FromMat(m mat.Matrix) *Tensor {
+	if v := reflect.ValueOf(m); m == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		panic(NewError("tensor.FromMat", nil, "the matrix is nil"))
+	}
 	rows, cols := m.Dims()
 	data := make([]float64, 0, rows*cols)
 	for i := range rows {

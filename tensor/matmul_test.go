@@ -125,7 +125,7 @@ func TestTriInvOfSingularMatrix(t *testing.T) {
 // convArray is Conv1D in plain Go.
 func convArray(x, w array, stride, padding, dilation, groups int) array {
 	n, length, cout, taps, cing := x.shape[0], x.shape[1], w.shape[0], w.shape[1], w.shape[2]
-	steps := (length+2*padding-dilation*(taps-1)-1)/stride + 1
+	steps := int(math.Floor(float64(length+2*padding-dilation*(taps-1)-1)/float64(stride))) + 1
 	out := array{shape: []int{n, steps, cout}}
 	each(out.shape, func(at []int) {
 		total := 0.0
@@ -147,6 +147,7 @@ func TestConv1D(t *testing.T) {
 	for _, c := range []struct{ n, length, cin, cout, taps, stride, padding, dilation, groups int }{
 		{1, 5, 1, 1, 1, 1, 0, 1, 1}, {2, 7, 4, 6, 3, 1, 1, 1, 1}, {2, 7, 4, 6, 3, 2, 0, 2, 2}, {1, 8, 4, 4, 4, 1, 3, 1, 4},
 		{1, 9, 6, 3, 2, 3, 2, 3, 3}, {2, 4, 2, 8, 4, 1, 0, 1, 2}, {0, 4, 2, 2, 2, 1, 0, 1, 1}, {1, 4, 2, 0, 2, 1, 0, 1, 1},
+		{2, 0, 4, 2, 1, 1, 0, 1, 2}, {2, 0, 2, 3, 1, 3, 0, 5, 1}, {2, 0, 2, 3, 1, 2, 1, 1, 1},
 	} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
 			for _, dt := range floatTypes {
@@ -172,6 +173,7 @@ func TestConv1D(t *testing.T) {
 		{x, w, 1, 0, 1, 2, "2 groups don't fit the channels"}, {x, w, 1, 0, 2, 1, "the kernel spans 5 of 4 positions"},
 		{x, Ones(Float32, 2, 0, 2), 1, 0, 1, 1, "the kernel spans"}, {x, Ones(Int32, 2, 1, 2), 1, 0, 1, 1, "want floating-point operands"},
 		{x, w, 1, 0, math.MaxInt32, 1, "the kernel spans 4294967295 of 4 positions"},
+		{Ones(Float32, 1, 0, 2), w, 1, 0, 1, 1, "the kernel spans 3 of 0 positions"},
 	} {
 		wantPanic(t, func() { Conv1D(c.x, c.w, c.stride, c.padding, c.dilation, c.groups) }, "tensor.Conv1D: ", c.text)
 	}

@@ -19,12 +19,13 @@ func Key(seed uint64) *Tensor {
 	return wrap(nil, &m)
 }
 
-// Split derives n independent keys from one.
+// Split derives n independent keys from one, at most 2^20.
 func Split(key *Tensor, n int) []*Tensor {
 	h := keyHandle("Split", key)
 	if n < 1 {
 		panic(NewError("tensor.Split", []*Tensor{key}, "want n >= 1, got %d; SplitEqual and SplitAt cut tensors", n))
 	}
+	key.checkParts("Split", n)
 	m, err := mlxc.RandomSplitNum(mlxc.Device(DefaultDevice()), h, n)
 	return Unstack(made("Split", &m, err, key), 0)
 }

@@ -63,6 +63,9 @@ func OneHot(indices *Tensor, n int, d Dtype) *Tensor {
 		panic(NewError("tensor.OneHot", []*Tensor{indices}, "want integer indices, got %s", indices.dtype))
 	}
 	checkShape("OneHot", []int{n})
+	if indices.Size() == 0 {
+		return full("OneHot", indices.scope, 0, d, append(indices.Shape(), n))
+	}
 	classes := Arange(0, float64(n), 1, Int64)
 	defer Free(classes)
 	return AsType(Equal(ExpandDims(AsType(indices, Int64), -1), classes), d)

@@ -77,10 +77,13 @@ func LogSumExp(x *Tensor, keepDims bool, axes ...int) *Tensor {
 }
 
 // Softmax returns exp(x)/Σexp(x) along an axis, computed in float32 or better.
+// That of nothing is nothing.
 func Softmax(x *Tensor, axis int) *Tensor {
 	h := x.handle("Softmax")
 	a := x.axis("Softmax", axis)
-	x.refuseEmpty("Softmax", []int{a})
+	if x.Size() == 0 {
+		return AsType(x, floating(x.dtype))
+	}
 	if x.dtype == Float64 || slowExp(x) {
 		high := Max(x, true, a)
 		below := Sub(x, high)

@@ -160,10 +160,13 @@ func TestSoftmax(t *testing.T) {
 		}
 	}
 	wantTensor(t, Softmax(FromSlice([]int32{1, 1}), 0), Float32, []int{2}, 0.5, 0.5)
-	for _, dt := range []Dtype{Float32, Float64} {
-		wantTensor(t, Softmax(Zeros(dt, 3, 0), 0), dt, []int{3, 0})
+	for _, dt := range floatTypes {
+		for axis := -2; axis < 2; axis++ {
+			wantTensor(t, Softmax(Zeros(dt, 3, 0), axis), dt, []int{3, 0})
+		}
 	}
-	wantPanic(t, func() { Softmax(Zeros(Float32, 3, 0), 1) }, "tensor.Softmax: axis 1 has length 0: [3 0]")
+	wantTensor(t, Softmax(Zeros(Int32, 2, 0, 4), 1), Float32, []int{2, 0, 4})
+	wantPanic(t, func() { Softmax(Zeros(Float32, 3, 0), 2) }, "tensor.Softmax: axis 2 is out of range")
 }
 
 func TestArgReduce(t *testing.T) {

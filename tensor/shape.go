@@ -226,21 +226,34 @@ func joinable(op string, axis, more int, xs []*Tensor) ([]mlxc.Array, int) {
 	return hs, a
 }
 
-// SplitEqual cuts x into n equal parts along an axis.
+// maxParts is the greatest number of tensors that one is cut into: about 1 GB of
+// handles, whatever is in the tensor.
+const maxParts = 1 << 20
+
+func (t *Tensor) checkParts(op string, n int) {
+	if n > maxParts {
+		panic(NewError("tensor."+op, []*Tensor{t}, "want at most %d parts, got %d", maxParts, n))
+	}
+}
+
+// SplitEqual cuts x into n equal parts along an axis, at most 2^20.
 func SplitEqual(x *Tensor, n, axis int) []*Tensor {
 	h := x.handle("SplitEqual")
 	a := x.axis("SplitEqual", axis)
 	if n <= 0 || x.shape[a]%n != 0 {
 		panic(NewError("tensor.SplitEqual", []*Tensor{x}, "axis %d can't be cut into %d equal parts", axis, n))
 	}
+	x.checkParts("SplitEqual", n)
 	list, err := mlxc.Split(deviceOf(x), h, n, a)
 	return madeList("SplitEqual", list, err, x)
 }
 
-// SplitAt cuts x along an axis before each of the rising indices.
+// SplitAt cuts x along an axis before each of the rising indices, into at most
+// 2^20 parts.
 func SplitAt(x *Tensor, axis int, indices ...int) []*Tensor {
 	h := x.handle("SplitAt")
 	a := x.axis("SplitAt", axis)
+	x.checkParts("SplitAt", len(indices)+1)
 	last := 0
 	for _, i := range indices {
 		if i < last || i > x.shape[a] {
@@ -252,10 +265,12 @@ func SplitAt(x *Tensor, axis int, indices ...int) []*Tensor {
 	return madeList("SplitAt", list, err, x)
 }
 
-// Unstack returns the slices of x along an axis, without that axis.
+// Unstack returns the slices of x along an axis, without that axis. There may be
+// 2^20 of them.
 func Unstack(x *Tensor, axis int) []*Tensor {
 	h := x.handle("Unstack")
 	a := x.axis("Unstack", axis)
+	x.checkParts("Unstack", x.shape[a])
 	if x.shape[a] == 0 {
 		return nil
 	}
@@ -295,6 +310,9 @@ func triangle(op string, f func(mlxc.Device, mlxc.Array, int) (mlxc.Made, error)
 	h := x.handle(op)
 	if x.NDim() < 2 {
 		panic(NewError("tensor."+op, []*Tensor{x}, "want at least two axes"))
+	}
+	if x.Size() == 0 { // the engine would make a mask as large as the axes
+		return Contiguous(x)
 	}
 	k = nearDiagonal(k, x.Dim(-2), x.Dim(-1))
 	m, err := f(deviceOf(x), h, k)

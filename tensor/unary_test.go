@@ -124,6 +124,33 @@ func TestUnaryPromotesIntegers(t *testing.T) {
 	}
 }
 
+// What the comments say of precision near 0 and of NaN.
+func TestUnaryEdges(t *testing.T) {
+	for dt, most := range map[Dtype]float64{Float32: 1.5e-36, Float64: 1.6e-305} {
+		low := FromSlice([]float64{-87, -87.5, -89, -104, -706, -708.5, -709, -710, -746, -1e30})
+		for i, x := range floats(t, low) {
+			if got, want := floats(t, SiLU(AsType(low, dt)))[i], x*math.Exp(x); got > 0 || math.Abs(got-want) > most+1e-6*math.Abs(want) {
+				t.Errorf("SiLU(%v) in %s is %v, want %v", x, dt, got, want)
+			}
+		}
+		wantClose(t, floats(t, Sign(FromSlice([]float64{math.NaN(), -2, 0, 3}))), []float64{0, -1, 0, 1}, 0)
+	}
+	var small []float64
+	for e := -40.0; e < 2; e += 0.01 {
+		small = append(small, math.Exp2(e), -math.Exp2(e))
+	}
+	x := FromSlice(small)
+	single, double := floats(t, Erf(AsType(x, Float32))), floats(t, Erf(x))
+	for i, v := range floats(t, AsType(x, Float32)) {
+		if want := math.Erf(v); math.Abs(single[i]-want) > 6e-7 {
+			t.Errorf("Erf(%v) in float32 is %v, want %v", v, single[i], want)
+		}
+		if want := math.Erf(small[i]); math.Abs(double[i]-want) > 1e-14*math.Abs(want) {
+			t.Errorf("Erf(%v) in float64 is %v, want %v", small[i], double[i], want)
+		}
+	}
+}
+
 func TestPredicates(t *testing.T) {
 	inf, nan := math.Inf(1), math.NaN()
 	for _, dt := range floatTypes {

@@ -18,7 +18,8 @@ import (
 type Model interface {
 	// Forward returns logits [B, T, vocabulary] for token ids [B, T].
 	Forward(tape *autograd.Tape, ids *tensor.Tensor) *autograd.Var
-	// Params yields the parameters with their names, in a fixed order.
+	// Params yields the parameters with their names, in a fixed order. One that
+	// comes again, such as a tied one, counts once, under its first name.
 	Params() iter.Seq2[string, *autograd.Param]
 }
 

@@ -8,7 +8,9 @@ import (
 
 	"github.com/deltatape/deltatape/autograd"
 	"github.com/deltatape/deltatape/examples/internal/program"
+	"github.com/deltatape/deltatape/internal/cpukernel"
 	"github.com/deltatape/deltatape/ops/gateddelta"
+	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
 	"github.com/deltatape/deltatape/train/report"
 )
@@ -31,8 +33,10 @@ type benchmark struct {
 	identity
 	asked        line // what the options say, with implementation and chunk size perhaps left open
 	flops, bytes float64
-	cores        int     // processor cores that work at a time
-	memory       float64 // estimate of what a run takes, inputs included
+	kernels      metal.Work // what the kernels of Metal do; zero for others
+	beside       int64      // bytes that kernels take beside the engine's
+	cores        int        // processor cores that work at a time
+	memory       float64    // estimate of what a run takes, inputs included
 
 	load  func() (workload, error)
 	work  workload
@@ -41,7 +45,7 @@ type benchmark struct {
 	extra int64 // the same without inputs and results
 	nodes int
 
-	launches int // by the plan, or counted in the graph where it has the kernels
+	launches int // by the kernels' plan, or counted in the graph if there are more
 }
 
 // cases lays out what the options ask for; of an implementation that chunk sizes
@@ -110,14 +114,18 @@ func (o *options) rules(impl string) []gateddelta.Options {
 
 // ruleCase plans a case of the rule.
 func ruleCase(s shape, d tensor.Dtype, pass string, opt gateddelta.Options, inputs func() (*rule, error)) (*benchmark, error) {
-	var plan gateddelta.Plan
+	var plan, formulas gateddelta.Plan // the latter for what the formulas cost
 	b := &benchmark{}
 	err := tensor.Try(func() {
 		hollow := hollowRule(s, d)
 		defer tensor.Free(hollow.operands()...)
 		tape := autograd.NoGrad()
 		defer tape.Close()
-		plan = gateddelta.Explain(hollow.on(tape), opt)
+		in := hollow.on(tape)
+		plan = gateddelta.Explain(in, opt)
+		if formulas = plan; plan.Implementation == gateddelta.Metal {
+			formulas = gateddelta.Explain(in, gateddelta.Options{Implementation: gateddelta.Chunk, ChunkSize: plan.ChunkSize, Scan: gateddelta.ScanSequential, FinalState: true})
+		}
 		for _, x := range append(hollow.operands(), hollow.v, hollow.h0) { // these two are like the outputs
 			b.memory += float64(x.Bytes())
 		}
@@ -136,19 +144,54 @@ func ruleCase(s shape, d tensor.Dtype, pass string, opt gateddelta.Options, inpu
 	if opt.Threads != 0 {
 		b.threads, b.asked.threads = plan.Threads, opt.Threads
 	}
-	b.cores, b.launches = plan.Threads, plan.ForwardLaunches
-	b.flops, b.bytes = plan.ForwardFLOPs, float64(plan.ForwardTraffic)
+	b.cores = plan.Threads
+	b.flops, b.bytes = formulas.ForwardFLOPs, float64(plan.ForwardTraffic)
 	if pass == training {
-		b.launches += plan.BackwardLaunches
-		b.flops += plan.BackwardFLOPs
+		b.flops += formulas.BackwardFLOPs
 		b.bytes += float64(plan.BackwardTraffic)
 		b.memory += float64(plan.KeptBytes + plan.BackwardBytes)
 	}
+	b.countKernels(plan)
 	b.load = func() (workload, error) {
 		r, err := inputs()
 		return ruleRun{r, opt}, err
 	}
 	return b, nil
+}
+
+// countKernels notes what only those who make the kernels know of them.
+func (b *benchmark) countKernels(plan gateddelta.Plan) {
+	s := b.shape
+	offsets := make([]int, s.B()+1)
+	for i := range offsets {
+		offsets[i] = i * s.T()
+	}
+	switch plan.Implementation {
+	case gateddelta.Metal:
+		kernels := metal.NewPlan(metal.Config{Dtype: b.dtype, Chunk: plan.ChunkSize, DK: s.K(), DV: s.V(), HK: s.Hk(), HV: s.Hv()}, offsets, 0)
+		if b.pass == training {
+			b.kernels = kernels.ForwardWork().Add(kernels.BackwardWork())
+		} else {
+			b.kernels = kernels.ForwardOnly().ForwardWork()
+		}
+		b.launches = b.kernels.Launches
+	case gateddelta.CPU:
+		rule := cpukernel.Rule{
+			HK: s.Hk(), R: s.Hv() / s.Hk(), DK: s.K(), DV: s.V(), Offsets: offsets, Chunk: plan.ChunkSize, Threads: plan.Threads,
+		}
+		if b.pass == training { // forward no chunk is kept
+			rule.Segment = plan.Segment
+		}
+		b.beside = rule.WorkBytes()
+	}
+}
+
+// cost returns the operations and bytes that a run comes to.
+func (b *benchmark) cost() (flops, bytes float64) {
+	if b.kernels.Launches > 0 {
+		return b.kernels.FLOPs, b.kernels.Bytes
+	}
+	return b.flops, b.bytes
 }
 
 // attentionCase is a case of the engine's attention.

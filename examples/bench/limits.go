@@ -50,6 +50,7 @@ func newProbe() (*probe, error) {
 // improve raises the limits to what the machine does now.
 func (p *probe) improve(best limits) error {
 	for cores, old := range best {
+		side := min(cores, 2) // as many can be measured
 		multiply, err := timed(cores, func(x []*tensor.Tensor) *tensor.Tensor { return tensor.MatMul(x[0], x[1]) }, p.a, p.b)
 		if err != nil {
 			return err
@@ -61,7 +62,7 @@ func (p *probe) improve(best limits) error {
 		n := float64(p.a.Dim(0))
 		best[cores] = limit{
 			flops: max(old.flops, float64(cores)*2*n*n*n/multiply.Seconds()),
-			bytes: max(old.bytes, float64(cores)*2*float64(p.x.Bytes())/negate.Seconds()),
+			bytes: max(old.bytes, float64(side)*2*float64(p.x.Bytes())/negate.Seconds()),
 		}
 	}
 	for cores, l := range best { // the work of several may have been disturbed
@@ -70,7 +71,7 @@ func (p *probe) improve(best limits) error {
 	return nil
 }
 
-// timed measures f, on two cores two of it side by side.
+// timed measures f, on two or more cores two of it side by side.
 func timed(cores int, f func([]*tensor.Tensor) *tensor.Tensor, xs ...*tensor.Tensor) (time.Duration, error) {
 	start := time.Now()
 	results := []*tensor.Tensor{f(xs)}

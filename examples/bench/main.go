@@ -26,21 +26,29 @@ It prints a table, or with -json a line for each case with an object of
   dtype, device, pass    dtype is that of q, k and v
   tokens_per_s           B·T by the median time
   ms_median, ms_min      of -runs runs, the building of the graph included
-  peak_bytes             the most memory at a time, inputs included
+  peak_bytes             the most memory at a time, inputs included: the engine's
+                         and, for cpu, at most what its threads take beside it
   extra_bytes            the same without inputs, outputs and gradients
-  graph_nodes            primitives of the engine that one run evaluates
-  launches               kernels of this project that one run launches
+  graph_nodes            primitives of the engine in the graph of one run; cpu works
+                         at once and leaves none, and metal, where it evaluates one
+                         segment after the other, those of the last
+  launches               kernels of this project that one run launches on a GPU, or
+                         in the emulator
   flops                  multiplications and additions of the formulas' products,
                          see gateddelta.Explain; for sdpa those a causal order needs
   bytes                  the fewest bytes that must move: operands, results and
                          gradients, each once
   matmul_share           flops by the median time, as a share of the sgemm peak:
                          the fastest of one float32 product each round, of
-                         1024x1024 matrices on the CPU and 4096x4096 on a GPU, or
-                         of two side by side where the rule works on two cores
+                         1024x1024 matrices on the CPU and 4096x4096 on a GPU; or
+                         of two side by side where the rule works on two cores, of
+                         which more cores are taken to do as many times as much
 
-The table also has the share of the roofline: the time that flops take at the
-sgemm peak, or bytes at the speed of negating a long vector, whichever is more.
+The table also has the share of the roofline: the time that the operations take at
+the sgemm peak, or the bytes at the speed of negating a long vector, whichever is
+more. Operations and bytes are those above, but for metal those of the kernels' cost
+model: half of each triangle, what is computed again, padding, and all that goes from
+one to the next.
 
 The implementation sdpa is MLX's own causal attention, with a query head for
 each value head, that shares keys and values in groups as the rule shares keys.

@@ -123,6 +123,22 @@ func TestLaunches(t *testing.T) {
 	}
 }
 
+func TestCPU(t *testing.T) {
+	rows := measured(t, "-shape", "2,70,2,4,16,24", "-impl", "cpu", "-chunk", "32", "-pass", "fwd,fwdbwd", "-dtype", "float32,bfloat16", "-runs", "1")
+	if len(rows) != 4 {
+		t.Fatalf("%d rows, want 4", len(rows))
+	}
+	for i, r := range rows {
+		if r.Impl != "cpu" || r.Chunk != 32 || r.Launches != 0 || r.TokensPerS <= 0 {
+			t.Errorf("row %d is %+v", i, r)
+		}
+		// At least the states [K, V] of a key head's value heads, for one thread.
+		if least := int64(4 * 2 * 16 * 24); r.ExtraBytes < least || r.PeakBytes < r.ExtraBytes {
+			t.Errorf("%s %s takes %d bytes, %d of them extra, want %d at least", r.Dtype, r.Pass, r.PeakBytes, r.ExtraBytes, least)
+		}
+	}
+}
+
 func TestThreads(t *testing.T) {
 	args := []string{"-device", "cpu", "-shape", "1,128,2,2,16,16", "-impl", "chunk", "-threads", "1,2", "-runs", "1"}
 	code, out, errOut := start(append(args, "-json")...)
@@ -236,6 +252,7 @@ func TestMisuse(t *testing.T) {
 		{"-impl cuda", `-impl cuda, -chunk 0: gateddelta.Apply: there is no implementation "cuda", want`},
 		{"-impl ,", "want a name"},
 		{"-threads 99", "Threads is 99, want 1 or 2"},
+		{"-impl cpu -dtype float64", "-impl cpu, -chunk 0: gateddelta.Apply: Implementation is \"cpu\", but the kernels take float32, bfloat16 and float16, not float64"},
 		{"-scan zigzag", `"zigzag"`},
 		{"-chunk 48", "ChunkSize is 48, want one of [16 32 64 128]"},
 		{"-chunk 16,x", "want a whole number"},

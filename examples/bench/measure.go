@@ -70,21 +70,19 @@ func (b *benchmark) run(count bool) (took time.Duration, err error) {
 		return 0, err
 	}
 	took = time.Since(start)
-	above := tensor.Memory().Peak - before
+	above := tensor.Memory().Peak - before + b.beside
 	b.peak = max(b.peak, above+size(b.work.operands()))
 	b.extra = max(b.extra, above-size(results))
 	return took, nil
 }
 
-// count notes the primitives in a graph. Kernels are among them, but for emulated
-// ones, which have run by then.
+// count notes the primitives in a graph. A GPU's kernels are among them, but for those
+// of segments that were evaluated on the way; emulated ones and a CPU's have run.
 func (b *benchmark) count(primitives map[string]int) {
 	for _, n := range primitives {
 		b.nodes += n
 	}
-	if n := primitives["CustomKernel"]; n > 0 {
-		b.launches = n
-	}
+	b.launches = max(b.launches, primitives["CustomKernel"])
 }
 
 // size returns the bytes of tensors.

@@ -165,7 +165,7 @@ func (o *options) flags(errOut io.Writer) *program.Flags {
 	f := program.NewFlags("bench", about, errOut)
 	o.device.Var(f)
 	f.Var(&o.shapes, "shape", "`B,T,Hk,Hv,K,V`: batch, length, key heads, value heads and their sizes; may be repeated (default 4,128,2,4,32,32, 1,1024,4,8,64,64, 1,512,8,32,128,128 and 1,2048,8,32,128,128, or where lengths vary the second)")
-	f.Var(&o.impls, "impl", "`implementations`: auto, recurrent, chunk, metal or sdpa, separated by commas (default auto)")
+	f.Var(&o.impls, "impl", "`implementations`: auto, recurrent, chunk, cpu, metal or sdpa, separated by commas (default auto)")
 	f.Var(&o.chunks, "chunk", "chunk `sizes`: 16, 32, 64 or 128, or 0 to choose, separated by commas (default 0, with -sweep all)")
 	f.Var(&o.scans, "scan", "`ways` from chunk to chunk: auto, sequential, transition or two-level, separated by commas; each result then has the key scan")
 	f.Var(&o.threads, "threads", "`numbers` of processor cores for the rule to work on, 1 or 2, separated by commas; each result then has the key threads")

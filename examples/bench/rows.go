@@ -45,6 +45,7 @@ type row struct {
 // row returns the result of a case on a machine of limits.
 func (b *benchmark) row(l limits) row {
 	middle := median(b.times)
+	flops, bytes := b.cost()
 	device := tensor.DefaultDevice()
 	if b.dtype == tensor.Float64 {
 		device = tensor.CPU
@@ -56,7 +57,7 @@ func (b *benchmark) row(l limits) row {
 		PeakBytes: b.peak, ExtraBytes: b.extra, GraphNodes: b.nodes, Launches: b.launches,
 		FLOPs: b.flops, Bytes: b.bytes,
 		MatmulShare: digits(b.flops/middle.Seconds()/l[b.cores].flops, 4), Scan: b.scan, Threads: b.threads,
-		line: b.asked, roofline: l[b.cores].seconds(b.flops, b.bytes) / middle.Seconds(),
+		line: b.asked, roofline: l[b.cores].seconds(flops, bytes) / middle.Seconds(),
 	}
 }
 

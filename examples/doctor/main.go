@@ -13,6 +13,7 @@ import (
 
 	"github.com/deltatape/deltatape/examples/internal/program"
 	"github.com/deltatape/deltatape/ops/gateddelta"
+	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
 	"github.com/deltatape/deltatape/train/report"
 )
@@ -118,6 +119,9 @@ func addition() error {
 func kernels() error {
 	for _, d := range []tensor.Dtype{tensor.Float32, tensor.BFloat16} {
 		if err := gateddelta.CheckKernels(d, 1, 2, 64, 64); err != nil {
+			return errors.WithMessage(err, d.String())
+		}
+		if err := metal.CheckLayers(d, 1, 2, 64, 64); err != nil {
 			return errors.WithMessage(err, d.String())
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 
 	"github.com/deltatape/deltatape/models/qla"
+	"github.com/deltatape/deltatape/ops/gateddelta"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -81,6 +82,18 @@ func TestGenerate(t *testing.T) {
 	}
 	if _, other, _ := start(nil, "-weights", path, "-seed", "2"); other == texts["default"] {
 		t.Error("another seed makes no difference")
+	}
+}
+
+// What computed the rule in training is saved with the model, and makes no difference.
+func TestGenerateImplementations(t *testing.T) {
+	var texts []string
+	for _, impl := range []gateddelta.Implementation{gateddelta.Chunk, gateddelta.CPU, gateddelta.Metal} {
+		path := weights(t, func(c *qla.Config) { c.Implementation = impl })
+		code, out, errOut := start(nil, "-weights", path, "-n", "20", "-temperature", "0", "-device", "cpu")
+		if texts = append(texts, out); code != 0 || errOut != "" || out != texts[0] {
+			t.Errorf("%s: exit code %d, error %q, text %q, want %q", impl, code, errOut, out, texts[0])
+		}
 	}
 }
 

@@ -68,7 +68,7 @@ func (o *options) flags(errOut io.Writer) *program.Flags {
 	f.IntVar(&o.model.KeyDim, "key-dim", 32, "width of a key head")
 	f.IntVar(&o.model.ValueDim, "value-dim", 32, "width of a value head")
 	f.IntVar(&o.model.ChunkSize, "chunk", 32, "chunk size of the delta rule: 16, 32, 64 or 128")
-	f.StringVar((*string)(&o.model.Implementation), "impl", string(gateddelta.Auto), "implementation of the delta rule: auto, recurrent, chunk or metal")
+	f.StringVar((*string)(&o.model.Implementation), "impl", string(gateddelta.Auto), "implementation of the delta rule: auto, recurrent, chunk, cpu or metal")
 	o.model.Vocab = 256
 	o.model.TieEmbeddings = true
 	return f

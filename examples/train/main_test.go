@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"image/png"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +98,24 @@ func TestTrain(t *testing.T) {
 	}
 }
 
+// All ways to compute the rule learn the same, but for rounding.
+func TestTrainImplementations(t *testing.T) {
+	text := textFile(t)
+	result := regexp.MustCompile(`this model +(\d\.\d+)`)
+	results := map[string]float64{}
+	for _, impl := range []string{"chunk", "recurrent", "cpu", "metal"} {
+		_, out, errOut := start(context.Background(), "-data", text, "-out", t.TempDir(), "-device", "cpu", "-impl", impl)
+		m := result.FindStringSubmatch(out)
+		if errOut != "" || m == nil {
+			t.Fatalf("%s: error %q\n%s", impl, errOut, out)
+		}
+		results[impl], _ = strconv.ParseFloat(m[1], 64)
+		if got, want := results[impl], results["chunk"]; math.Abs(got-want) > 2e-3 {
+			t.Errorf("%s ends at %v bits/byte, chunk at %v", impl, got, want)
+		}
+	}
+}
+
 // Of random bytes among eight every model can know no more than that they are
 // eight. An order-2 model that has seen each pair a few times does worse.
 func TestTrainBeatsOrder2(t *testing.T) {
@@ -170,6 +190,7 @@ func TestTrainFlags(t *testing.T) {
 		{"infinite rate", []string{"-lr", "Inf"}, 2, []string{"-lr is +Inf"}},
 		{"unknown device", []string{"-device", "tpu"}, 2, []string{`want cpu or gpu, got "tpu"`}},
 		{"unknown mixer", []string{"-mixer", "attention"}, 2, []string{`mixer is "attention", want "delta" or "none"`}},
+		{"unknown implementation", []string{"-impl", "magic"}, 2, []string{`implementation is "magic", want "auto", "recurrent", "chunk", "cpu" or "metal"`}},
 		{"chunk", []string{"-chunk", "17"}, 2, []string{"chunk_size is 17, want 16, 32, 64"}},
 		{"heads", []string{"-key-heads", "2", "-value-heads", "3"}, 2, []string{"value_heads is 3, want a multiple of key_heads, which is 2"}},
 		{"empty prompt", []string{"-prompt", ""}, 2, []string{"-prompt is empty"}},

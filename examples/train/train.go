@@ -11,6 +11,7 @@ import (
 
 	"github.com/deltatape/deltatape/models/nn"
 	"github.com/deltatape/deltatape/models/qla"
+	"github.com/deltatape/deltatape/ops/gateddelta"
 	"github.com/deltatape/deltatape/tensor"
 	"github.com/deltatape/deltatape/train"
 	"github.com/deltatape/deltatape/train/data"
@@ -29,6 +30,9 @@ const (
 func trainModel(ctx context.Context, o options, out io.Writer) (better bool, err error) {
 	if err := o.device.Select(); err != nil {
 		return false, err
+	}
+	if d := tensor.DefaultDevice(); o.model.Implementation == gateddelta.CPU && d != tensor.CPU {
+		return false, errors.Errorf("-impl is cpu, whose kernels run there, and the device is %s: add -device cpu", d)
 	}
 	corpus, err := loadCorpus(o.data)
 	if err != nil {

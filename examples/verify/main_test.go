@@ -13,11 +13,24 @@ import (
 	"github.com/deltatape/deltatape/tensor"
 )
 
-// start runs the program.
+// start runs the program. The default device stays what it is.
 func start(args ...string) (code int, out, errOut string) {
+	device := tensor.DefaultDevice()
 	var o, e bytes.Buffer
 	code = run(args, &o, &e)
+	if err := tensor.SetDevice(device); err != nil {
+		panic(err)
+	}
 	return code, o.String(), e.String()
+}
+
+// flagsOf returns the flags for an implementation, on a device that it works on.
+func flagsOf(implementation string) []string {
+	flags := []string{"-impl", implementation}
+	if implementation == "cpu" {
+		flags = append(flags, "-device", "cpu")
+	}
+	return flags
 }
 
 // lastLine is the one that counts cases.
@@ -35,7 +48,11 @@ func TestKnown(t *testing.T) {
 		for _, way := range []string{
 			"", "-impl recurrent", "-impl chunk -chunk 16", "-impl chunk -chunk 32", "-impl chunk -chunk 64", "-impl chunk -chunk 128",
 			"-chunk 16 -scan sequential", "-chunk 16 -scan transition", "-chunk 16 -scan two-level",
+			"-device cpu -impl cpu", "-device cpu -impl cpu -chunk 16", "-device cpu -impl cpu -chunk 32", "-device cpu -impl cpu -chunk 128",
 		} {
+			if dtype == "float64" && strings.Contains(way, "-impl cpu") {
+				continue // TestSkips
+			}
 			t.Run(dtype+" "+way, func(t *testing.T) {
 				code, out, errOut := start(append(strings.Fields(way), "-dtype", dtype, testdata)...)
 				if code != 0 || errOut != "" || lastLine(out) != "16 passed, 0 failed, 0 skipped" {
@@ -74,9 +91,12 @@ func TestShapes(t *testing.T) {
 			dtypes = dtypes[:2]
 		}
 		for _, dtype := range dtypes {
-			for _, implementation := range []string{"recurrent", "chunk"} {
+			for _, implementation := range []string{"recurrent", "chunk", "cpu"} {
+				if implementation == "cpu" && dtype == "float64" {
+					continue // refused
+				}
 				t.Run(test.name+" "+dtype+" "+implementation, func(t *testing.T) {
-					code, out, errOut := start("-impl", implementation, "-chunk", "16", "-dtype", dtype, path)
+					code, out, errOut := start(append(flagsOf(implementation), "-chunk", "16", "-dtype", dtype, path)...)
 					if code != 0 || errOut != "" || lastLine(out) != "1 passed, 0 failed, 0 skipped" {
 						t.Errorf("exit code %d, errors %q\n%s", code, errOut, out)
 					}
@@ -172,8 +192,8 @@ func TestHostileValues(t *testing.T) {
 		path := known(t, "t17_r1").with(func(x map[string]*tensor.Tensor, _ map[string]string) {
 			x[name] = tensor.Full(value, tensor.Float32, x[name].Shape()...)
 		}).save(t, "case")
-		for _, implementation := range []string{"recurrent", "chunk"} {
-			code, out, errOut := start("-impl", implementation, path)
+		for _, implementation := range []string{"recurrent", "chunk", "cpu"} {
+			code, out, errOut := start(append(flagsOf(implementation), path)...)
 			if code != 1 || errOut != "" || !strings.Contains(out, "FAIL\n") || lastLine(out) != "0 passed, 1 failed, 0 skipped" {
 				t.Errorf("%s of %g, %s: exit code %d, errors %q\n%s", name, value, implementation, code, errOut, out)
 			}
@@ -192,6 +212,11 @@ func TestSkips(t *testing.T) {
 	if code != 0 || errOut != "" || lastLine(out) != "15 passed, 0 failed, 1 skipped" ||
 		!strings.Contains(out, "skip    the kernels take K and V that are multiples of 8 up to 256, not 60 and 40\n") {
 		t.Errorf("metal: exit code %d, errors %q\n%s", code, errOut, out)
+	}
+	code, out, errOut = start("-device", "cpu", "-impl", "cpu", "-dtype", "float64", testdata)
+	if code != 0 || errOut != "" || lastLine(out) != "0 passed, 0 failed, 16 skipped" ||
+		!strings.Contains(out, "skip    the kernels for CPUs take float32, bfloat16 and float16, not float64\n") {
+		t.Errorf("cpu: exit code %d, errors %q\n%s", code, errOut, out)
 	}
 	weights := golden{map[string]*tensor.Tensor{"w": tensor.Zeros(tensor.Float32, 2)}, map[string]string{"format": "pt"}}.save(t, "model")
 	code, out, errOut = start(weights)
@@ -219,8 +244,8 @@ func TestSkipsForMemory(t *testing.T) {
 		g.tensors[name] = tensor.Zeros(tensor.Float32, 1, 1, 1)
 	}
 	path := g.save(t, "case")
-	for _, implementation := range []string{"recurrent", "chunk"} {
-		code, out, errOut := start("-impl", implementation, path)
+	for _, implementation := range []string{"recurrent", "chunk", "cpu"} {
+		code, out, errOut := start(append(flagsOf(implementation), path)...)
 		if code != 0 || errOut != "" || !strings.Contains(out, " TB, more than this machine has\n0 passed, 0 failed, 1 skipped\n") && !strings.Contains(out, " GB, more") {
 			t.Errorf("%s: exit code %d, errors %q\n%s", implementation, code, errOut, out)
 		}
@@ -288,7 +313,7 @@ func TestFlags(t *testing.T) {
 		{"help after all", []string{"-chunk", "16", "-h", "path"}, 0, []string{"Usage: verify"}},
 		{"no path", nil, 2, []string{"verify: there is no PATH"}},
 		{"unknown", []string{"-implementation", "chunk", testdata}, 2, []string{"-implementation", "verify -h explains the flags"}},
-		{"implementation", []string{"-impl", "cuda", testdata}, 2, []string{`verify: -impl is "cuda", want one of auto, recurrent, chunk, metal`}},
+		{"implementation", []string{"-impl", "cuda", testdata}, 2, []string{`verify: -impl is "cuda", want one of auto, recurrent, chunk, cpu, metal`}},
 		{"chunk", []string{"-chunk", "48", testdata}, 2, []string{"verify: -chunk is 48, want 16, 32, 64 or 128"}},
 		{"chunk 0", []string{"-chunk", "0", testdata}, 2, []string{"-chunk is 0"}},
 		{"scan", []string{"-scan", "fast", testdata}, 2, []string{`verify: -scan is "fast", want one of auto, sequential, transition, two-level`}},
@@ -316,12 +341,6 @@ func TestFlags(t *testing.T) {
 }
 
 func TestDevice(t *testing.T) {
-	device := tensor.DefaultDevice()
-	t.Cleanup(func() {
-		if err := tensor.SetDevice(device); err != nil {
-			t.Error(err)
-		}
-	})
 	path := filepath.Join(testdata, "t1_r1"+extension)
 	if code, out, errOut := start("-device", "cpu", path); code != 0 || errOut != "" || lastLine(out) != "1 passed, 0 failed, 0 skipped" {
 		t.Errorf("cpu: exit code %d, errors %q\n%s", code, errOut, out)

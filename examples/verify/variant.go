@@ -22,7 +22,7 @@ type variant struct {
 	scan           string
 }
 
-var implementationNames = []string{string(gateddelta.Auto), string(gateddelta.Recurrent), string(gateddelta.Chunk), string(gateddelta.Metal)}
+var implementationNames = []string{string(gateddelta.Auto), string(gateddelta.Recurrent), string(gateddelta.Chunk), string(gateddelta.CPU), string(gateddelta.Metal)}
 
 var scanNames = []string{string(gateddelta.ScanAuto), string(gateddelta.ScanSequential), string(gateddelta.ScanTransition), string(gateddelta.ScanTwoLevel)}
 
@@ -44,7 +44,15 @@ func (v variant) work() tensor.Dtype {
 
 // cannotServe returns why the variant cannot compute f, or "".
 func (v variant) cannotServe(f *fixture) string {
-	if v.implementation == string(gateddelta.Metal) {
+	switch gateddelta.Implementation(v.implementation) {
+	case gateddelta.CPU:
+		if v.dtype == tensor.Float64 {
+			return "the kernels for CPUs take float32, bfloat16 and float16, not float64"
+		}
+		if d := tensor.DefaultDevice(); d != tensor.CPU {
+			return fmt.Sprintf("the kernels for CPUs run there, and the device is %s", d)
+		}
+	case gateddelta.Metal:
 		c := metal.Config{
 			Dtype: v.dtype, Chunk: v.chunk,
 			DK: f.sizes["K"], DV: f.sizes["V"], HK: f.sizes["Hk"], HV: f.sizes["Hv"],
@@ -68,8 +76,11 @@ func (v variant) memory(f *fixture) float64 {
 	state, C, T := size("K")*size("V"), float64(v.chunk), size("T")
 	elements := 10 * size("B") * size("Hv") * (C*max(size("K"), size("V")) + C*C + state)
 	graph := math.Ceil(T/C) * graphPerChunk
-	if v.implementation == string(gateddelta.Recurrent) {
+	switch gateddelta.Implementation(v.implementation) {
+	case gateddelta.Recurrent:
 		elements, graph = 4*T*size("B")*size("Hv")*state, T*graphPerToken
+	case gateddelta.CPU: // a few chunks, and no graph
+		elements, graph = 0, 0
 	}
 	return (elements+4*size("N")*size("Hv")*state)*float64(v.work().Size()) + graph
 }

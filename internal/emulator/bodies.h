@@ -5,6 +5,8 @@
 #include "../../ops/metal/kernels/chunk_scan_back.metal"
 #include "../../ops/metal/kernels/chunk_grads.metal"
 #include "../../ops/metal/kernels/kkt_solve.metal"
+#include "../../ops/metal/kernels/activation.h"
 #include "../../ops/metal/kernels/norm.metal"
 #include "../../ops/metal/kernels/short_conv.metal"
 #include "../../ops/metal/kernels/sequential.metal"
+#include "../../ops/metal/kernels/decode.metal"

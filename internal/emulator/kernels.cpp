@@ -67,7 +67,7 @@ constexpr int C = 64;
   KERNEL(place, chunk_prepare), KERNEL(place, chunk_forward), KERNEL(place, chunk_replay), KERNEL(place, chunk_back), \
       KERNEL(place, chunk_grads), KERNEL(place, sequential), KERNEL(place, kkt_solve), KERNEL(place, solve_blocks), KERNEL(place, l2norm), \
       KERNEL(place, l2norm_back), KERNEL(place, gated_norm), KERNEL(place, gated_norm_back),               \
-      KERNEL(place, short_conv), KERNEL(place, short_conv_back)
+      KERNEL(place, short_conv), KERNEL(place, short_conv_back), KERNEL(place, decode)
 
 static const Kernel kernels[] = {
     CHUNK_KERNELS(float32_c16),  CHUNK_KERNELS(float32_c32),  CHUNK_KERNELS(bfloat16_c16), CHUNK_KERNELS(bfloat16_c32),

@@ -14,6 +14,10 @@
 #define GD_SHARED(X) emulator::Shared<X>
 #define GD_REF(X) X&
 #define GD_UNROLL
+#define GD_UNROLL_HELD
+#define GD_STEP_HELD
+#define GD_UNROLL_LOADS
+#define GD_UNROLL_WIDE
 
 #define GD_BARRIER() emulator::machine->meet(emulator::Meeting::barrier, __LINE__)
 #define GD_SIMD_BARRIER() emulator::machine->meet(emulator::Meeting::simdgroup_barrier, __LINE__)
@@ -86,6 +90,29 @@ inline void mma(Mat& c, Mat a, Right b, int line = __builtin_LINE()) {
   m.meet(Meeting::product, line);
   for (int i = 0; i < 4; i++) c.e[i] += s.product[me.row + 8 * (i >> 1)][me.column + (i & 1)];
 }
+
+// Held keeps matrices in registers.
+template <int n>
+struct Held {
+  Mat m[n];
+};
+
+template <int n>
+GD_FN Held<n> new_held(Thread) {
+  return Held<n>();
+}
+
+template <int n>
+GD_FN Mat held(GD_REF(Held<n>) h, int i) {
+  return h.m[i];
+}
+
+template <int n>
+GD_FN void hold(GD_REF(Held<n>) h, int i, Mat a) {
+  h.m[i] = a;
+}
+
+#define GD_AHEAD 1
 
 template <>
 struct Argument<Thread> {

@@ -195,8 +195,9 @@ const char* const dt_names[] = {
     "mlx_unstack_axis",
     "mlx_view",
     "mlx_where",
+    "deltatape_host_op",
 };
-const int dt_names_len = sizeof dt_names / sizeof *dt_names;
+const int dt_names_len = sizeof dt_names / sizeof *dt_names, dt_required = 190;
 
 dt_result dt_abs(uintptr_t a, int device) {
   dt_prepare_thread();

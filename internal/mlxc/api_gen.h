@@ -29,6 +29,7 @@ typedef struct mlx_map_string_to_string_ { void* ctx; } mlx_map_string_to_string
 typedef void (*mlx_error_handler_func)(const char* msg, void* data);
 typedef struct mlx_string_ { void* ctx; } mlx_string;
 typedef struct mlx_optional_dtype_ { mlx_dtype value; bool has_value; } mlx_optional_dtype;
+typedef struct deltatape_host_call_ { void (*run)(const void* payload, const void* const* in, void* const* out, void* workspace); void* payload; void (*release)(void* payload); size_t workspace; } deltatape_host_call;
 
 // dt_table holds the functions of the library that was loaded.
 struct dt_table {
@@ -222,12 +223,14 @@ struct dt_table {
   int (*mlx_unstack_axis)(mlx_vector_array* res, const mlx_array a, int axis, const mlx_stream s);
   int (*mlx_view)(mlx_array* res, const mlx_array a, mlx_dtype dtype, const mlx_stream s);
   int (*mlx_where)(mlx_array* res, const mlx_array condition, const mlx_array x, const mlx_array y, const mlx_stream s);
+  int (*deltatape_host_op)(mlx_vector_array* res, const mlx_vector_array in, deltatape_host_call call, size_t outputs, const int* shapes, const size_t* ndims, const mlx_dtype* dtypes, const mlx_stream s);
 };
 extern struct dt_table dt;
 
-// dt_names lists the names of the table's functions in the table's order.
+// dt_names lists the names of the table's functions in the table's order. A
+// library may lack those after the first dt_required, which are NULL then.
 extern const char* const dt_names[];
-extern const int dt_names_len;
+extern const int dt_names_len, dt_required;
 
 // dt_result describes a new array; ctx is 0 where the call failed.
 typedef struct dt_result {

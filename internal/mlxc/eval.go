@@ -7,7 +7,6 @@ package mlxc
 import "C"
 
 import (
-	"fmt"
 	"runtime"
 	"unsafe"
 )
@@ -39,13 +38,17 @@ func Synchronize(d Device) error {
 }
 
 // finished is failed for a call that waited for work. It also reports a file
-// that ended early meanwhile.
+// that ended early meanwhile, and arrays of Failing.
 func finished(code C.int) error {
 	var label [1024]C.char
 	cut := C.dt_take_read_failure(&label[0], C.size_t(len(label))) != 0
 	err := failed(code)
 	if err == nil && cut {
-		err = &Error{fmt.Sprintf("%s: the file ended before the data of a tensor: it was cut after it was opened", C.GoString(&label[0]))}
+		text, meant := failure(C.GoString(&label[0]))
+		if !meant {
+			text += ": the file ended before the data of a tensor: it was cut after it was opened"
+		}
+		err = &Error{text}
 	}
 	return err
 }

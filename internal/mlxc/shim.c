@@ -37,7 +37,7 @@ const char* dt_open(const char* path, const char** missing) {
   void** slots = (void**)&dt;
   for (int i = 0; i < dt_names_len; i++) {
     slots[i] = dlsym(lib, dt_names[i]);
-    if (!slots[i]) {
+    if (!slots[i] && i < dt_required) {
       *missing = dt_names[i];
       return "a function is missing";
     }

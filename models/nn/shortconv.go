@@ -27,7 +27,7 @@ func NewShortConv(key *tensor.Tensor, channels, width int) *ShortConv {
 // Forward maps x [B, T, C] to [B, T, C].
 func (c *ShortConv) Forward(tape *autograd.Tape, x *autograd.Var) *autograd.Var {
 	c.check(x)
-	return ops.SiLU(ops.ShortConv(x, c.taps(tape)))
+	return ops.ShortConvSiLU(x, c.taps(tape))
 }
 
 // Continue is Forward for a sequence that goes on: tail [B, W−1, C] holds the
@@ -40,7 +40,11 @@ func (c *ShortConv) Continue(tape *autograd.Tape, x, tail *autograd.Var) (y, nex
 	}
 	all := ops.Concat(1, tail, x)
 	n := all.Dim(1)
-	y = ops.SiLU(ops.SliceAxis(ops.ShortConv(all, c.taps(tape)), 1, before, n))
+	if x.Dim(1) == 1 { // a step of decoding, with no SiLU of what is cut off
+		y = ops.SiLU(ops.SliceAxis(ops.ShortConv(all, c.taps(tape)), 1, before, n))
+	} else {
+		y = ops.SliceAxis(ops.ShortConvSiLU(all, c.taps(tape)), 1, before, n)
+	}
 	return y, ops.SliceAxis(all, 1, n-before, n)
 }
 

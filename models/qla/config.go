@@ -52,7 +52,7 @@ type Config struct {
 	NormEps       float64 `json:"norm_eps"`       // ε of all norms; default 1e-6
 	TieEmbeddings bool    `json:"tie_embeddings"` // the embedding is the output layer, too
 
-	ChunkSize      int                       `json:"chunk_size,omitempty"`     // of the chunk implementation; 0 lets the rule choose
+	ChunkSize      int                       `json:"chunk_size,omitempty"`     // of all implementations but Recurrent; 0 lets the rule choose
 	Mixer          Mixer                     `json:"mixer"`                    // default MixerDelta
 	Layout         Layout                    `json:"layout"`                   // default LayoutQwen35
 	Implementation gateddelta.Implementation `json:"implementation,omitempty"` // of the rule; default gateddelta.Auto
@@ -138,7 +138,7 @@ func (c Config) Validate() error {
 	check(c.Mixer == MixerDelta || c.Mixer == MixerNone, "mixer is %q, want %q or %q", c.Mixer, MixerDelta, MixerNone)
 	check(c.Layout == LayoutQwen35 || c.Layout == LayoutQwen3Next, "layout is %q, want %q or %q", c.Layout, LayoutQwen35, LayoutQwen3Next)
 	switch c.Implementation {
-	case gateddelta.Auto, gateddelta.Recurrent, gateddelta.Chunk:
+	case gateddelta.Auto, gateddelta.Recurrent, gateddelta.Chunk, gateddelta.CPU:
 	case gateddelta.Metal:
 		kernels := metal.Config{Dtype: tensor.Float32, Chunk: cmp.Or(c.ChunkSize, 16), DK: c.KeyDim, DV: c.ValueDim, HK: c.KeyHeads, HV: c.ValueHeads}
 		if wrong == nil {
@@ -146,7 +146,7 @@ func (c Config) Validate() error {
 			check(why == "", "implementation is %q: %s", c.Implementation, why)
 		}
 	default:
-		check(false, "implementation is %q, want %q, %q, %q or %q", c.Implementation, gateddelta.Auto, gateddelta.Recurrent, gateddelta.Chunk, gateddelta.Metal)
+		check(false, "implementation is %q, want %q, %q, %q, %q or %q", c.Implementation, gateddelta.Auto, gateddelta.Recurrent, gateddelta.Chunk, gateddelta.CPU, gateddelta.Metal)
 	}
 	if wrong != nil {
 		return errors.Errorf("qla.Config: %s", strings.Join(wrong, "; "))

@@ -53,7 +53,7 @@ func TestValidateNamesEverything(t *testing.T) {
 		"layers is -1, want 1 to 4096", "hidden is 2097152", "vocab is -3", "conv_width is -4", "intermediate is -5",
 		"the heads are 2097152 and 12 wide", "value_heads is 3, want a multiple of key_heads, which is 2",
 		"norm_eps is NaN", "chunk_size is 63, want 16, 32, 64, 128, or 0 to choose", `mixer is "soup", want "delta" or "none"`,
-		`layout is "plain"`, `implementation is "magic"`,
+		`layout is "plain"`, `implementation is "magic", want "auto", "recurrent", "chunk", "cpu" or "metal"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %q: %v", want, err)
@@ -78,6 +78,14 @@ func TestValidateKernels(t *testing.T) {
 		test.change(&c)
 		if err := c.Validate(); (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("got %v, want %q", err, test.want)
+		}
+	}
+}
+
+func TestValidateImplementations(t *testing.T) {
+	for _, i := range []gateddelta.Implementation{"", gateddelta.Auto, gateddelta.Recurrent, gateddelta.Chunk, gateddelta.CPU, gateddelta.Metal} {
+		if err := (Config{Implementation: i}).Validate(); err != nil {
+			t.Errorf("%q: %v", i, err)
 		}
 	}
 }

@@ -98,22 +98,35 @@ func initialStep(key *tensor.Tensor, n int) *tensor.Tensor {
 
 // Forward maps x [B, T, hidden] to [B, T, hidden].
 func (l *GatedDeltaNet) Forward(tape *autograd.Tape, x *autograd.Var) *autograd.Var {
-	y, _, _ := l.forward(tape, x, nil, nil)
+	y, _ := l.forward(tape, x, nil)
 	return y
 }
 
-// forward is Forward for a sequence that goes on: with a tail of the convolution
-// and a state of the rule it also returns what comes after x.
-func (l *GatedDeltaNet) forward(tape *autograd.Tape, x, tail, state *autograd.Var) (y, nextTail, nextState *autograd.Var) {
+// l2Eps is the ε of the norms of queries and keys.
+const l2Eps = 1e-6
+
+// forward is Forward for a sequence that goes on: with what the layer remembers it
+// also returns what it remembers after x.
+func (l *GatedDeltaNet) forward(tape *autograd.Tape, x *autograd.Var, before *past) (y *autograd.Var, after *past) {
 	if x.NDim() != 3 {
 		panic(tensor.NewError("qla.GatedDeltaNet", []*tensor.Tensor{x.Value()}, "want x [B, T, %d]", l.cfg.Hidden))
 	}
 	c := l.cfg
 	qkv, z := l.projectValues(tape, x)
-	if tail == nil {
+	step := before != nil && x.Dim(1) == 1 // decoding, which doesn't record
+	if step {
+		if k, ok := c.decodeKernel(qkv.Dtype()); ok {
+			y, after = l.decode(k, tape, x, qkv, z, before)
+			return l.OutProj.Forward(tape, y), after
+		}
+	}
+	var state *autograd.Var
+	if before == nil {
 		qkv = l.Conv.Forward(tape, qkv)
 	} else {
-		qkv, nextTail = l.Conv.Continue(tape, qkv, tail)
+		after = &past{weights: before.weights}
+		qkv, after.tail = l.Conv.Continue(tape, qkv, before.tail)
+		state = before.state
 	}
 	parts := ops.SplitAt(qkv, -1, c.keyWidth(), 2*c.keyWidth())
 	v := heads(parts[2], c.ValueHeads, c.ValueDim)
@@ -121,7 +134,7 @@ func (l *GatedDeltaNet) forward(tape *autograd.Tape, x, tail, state *autograd.Va
 	if c.Mixer == MixerDelta {
 		a, b := l.gateInputs(tape, x)
 		rule, implementation := gateddelta.Apply, c.Implementation
-		if state != nil && x.Dim(1) == 1 { // decoding, which doesn't record
+		if step {
 			rule, implementation = gateddelta.Step, gateddelta.Auto
 		}
 		out := rule(gateddelta.Inputs{
@@ -138,12 +151,15 @@ func (l *GatedDeltaNet) forward(tape *autograd.Tape, x, tail, state *autograd.Va
 			Implementation: implementation,
 			FinalState:     state != nil,
 			QKL2Norm:       true,
+			L2NormEps:      l2Eps,
 		})
-		o, nextState = out.O, out.FinalState
+		if o = out.O; after != nil {
+			after.state = out.FinalState
+		}
 	}
 	o = l.Norm.Forward(tape, o, heads(z, c.ValueHeads, c.ValueDim))
 	y = l.OutProj.Forward(tape, ops.Reshape(o, x.Dim(0), x.Dim(1), c.valueWidth()))
-	return y, nextTail, nextState
+	return y, after
 }
 
 // projectValues returns q, k, v side by side [B, T, 2·Hk·K + Hv·V], and the

@@ -29,8 +29,9 @@
 //	4·Hidden + 4·Intermediate + 3·(2·Hk·K + Hv·V) + 2·Hk·K + 5·Hv·V
 //
 // elements and a few per head, beside the states that package gateddelta tells:
-// 13.5 KiB a token with the default sizes. A Cache holds for each sequence and
-// layer (ConvWidth−1)·(2·Hk·K + Hv·V) + Hv·K·V elements.
+// 13.5 KiB a token with the default sizes. On a GPU, where norms and convolutions
+// are kernels, it is 2·Hk·K + 3·Hv·V elements less. A Cache holds for each sequence
+// and layer (ConvWidth−1)·(2·Hk·K + Hv·V) + Hv·K·V elements.
 //
 // # Errors
 //

@@ -18,6 +18,9 @@ func TestLayerMemory(t *testing.T) {
 			ids := tokens(256, rows, length)
 			c := small.Config()
 			perToken := 4*c.Hidden + 4*c.Intermediate + 3*(2*c.KeyHeads*c.KeyDim+c.ValueHeads*c.ValueDim) + 2*c.KeyHeads*c.KeyDim + 5*c.ValueHeads*c.ValueDim
+			if tensor.DefaultDevice() == tensor.GPU { // by kernels
+				perToken -= 2*c.KeyHeads*c.KeyDim + 3*c.ValueHeads*c.ValueDim
+			}
 			gradients := (nn.Count(large) - nn.Count(small)) / (many - few)
 			want := float64(4 * (rows*length*perToken + gradients))
 			runtime.GC() // models of other tests go with the first pass, not while it counts
@@ -33,11 +36,16 @@ func TestLayerMemory(t *testing.T) {
 	}
 }
 
-// peak returns the memory that loss and gradients take beside the model.
+// peak returns the memory that loss and gradients take beside the model, the most of
+// a few passes: by chance the engine gets through one with less.
 func peak(t *testing.T, m *Model, ids *tensor.Tensor) int64 {
 	t.Helper()
-	tensor.ResetPeakMemory()
-	before := tensor.Memory().Active
-	trainingStep(t, m, ids)
-	return tensor.Memory().Peak - before
+	var most int64
+	for range 4 {
+		tensor.ResetPeakMemory()
+		before := tensor.Memory().Active
+		trainingStep(t, m, ids)
+		most = max(most, tensor.Memory().Peak-before)
+	}
+	return most
 }

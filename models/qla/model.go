@@ -115,9 +115,8 @@ func (m *Model) features(tape *autograd.Tape, ids *tensor.Tensor, cache *Cache) 
 	x := m.Embedding.Forward(tape, ids)
 	pass := cache.begin(tape, x.Value())
 	for i, b := range m.Blocks {
-		tail, state := pass.layer(i)
-		y, tail, state := b.Mixer.forward(tape, b.InputNorm.Forward(tape, x), tail, state)
-		pass.remember(tail, state)
+		y, after := b.Mixer.forward(tape, b.InputNorm.Forward(tape, x), pass.layer(i))
+		pass.remember(after)
 		x = ops.Add(x, y)
 		x = ops.Add(x, b.MLP.Forward(tape, b.MLPNorm.Forward(tape, x)))
 	}

@@ -2,6 +2,9 @@ package gateddelta
 
 import (
 	"fmt"
+	"math"
+
+	"github.com/pkg/errors"
 
 	"github.com/deltatape/deltatape/autograd"
 	"github.com/deltatape/deltatape/tensor"
@@ -13,11 +16,16 @@ import (
 //
 // Inputs that don't fit together and options that don't exist panic with
 // *tensor.Error. Values are looked at with Options.Validate alone: otherwise a
-// NaN, or a gate above 0, gives what the arithmetic gives.
+// NaN, or a gate above 0, makes NaN of the rest of its sequence and head. An operand that can't be
+// evaluated is an error of the results' evaluation, and of the backward pass, also
+// where Apply evaluates its operands (see CPU and Metal).
 func Apply(in Inputs, opt Options) Output {
 	z := resolve(in, opt)
+	if opt.CheckKernels {
+		z.checkKernels()
+	}
 	in, valid := z.prepared(in, opt)
-	out := autograd.Apply(rule{z}, in.vars()...)
+	out := autograd.Apply(&rule{z: z}, in.vars()...)
 	result := Output{O: whereValid(valid, out[0])}
 	if opt.FinalState {
 		result.FinalState = opt.StateLayout.turned(out[1])
@@ -46,20 +54,31 @@ func (z geometry) prepared(in Inputs, opt Options) (_ Inputs, valid *tensor.Tens
 }
 
 // rule is the gated delta rule as an autograd.Function of q, k, v, g, β and h0.
-type rule struct{ z geometry }
+// Forward may change it: what works at once can fail, and then the graph takes over.
+type rule struct {
+	z      geometry
+	failed error // of an operand's evaluation ahead of the forward pass
+}
 
 // String names the operation in errors.
-func (r rule) String() string { return "gateddelta." + string(r.z.implementation) }
+func (r *rule) String() string { return "gateddelta." + string(r.z.implementation) }
 
 // Forward saves the operands and, for the chunk form, the states at the starts
 // of the segments after the first.
-func (r rule) Forward(ctx *autograd.Context, ts ...*tensor.Tensor) []*tensor.Tensor {
+func (r *rule) Forward(ctx *autograd.Context, ts ...*tensor.Tensor) []*tensor.Tensor {
 	ctx.AllowNilGrads()
 	ctx.Save(ts...)
-	out := r.z.call("forward", func(ts []*tensor.Tensor) []*tensor.Tensor {
-		o, ht, starts := r.z.forward(operandsOf(ts).withDefaults())
-		return append(present(o, ht), starts...)
-	}, ts)
+	if r.z.ahead() {
+		err := tensor.EvalAhead(present(ts...)...)
+		if r.failed = broken(err); r.failed != nil || err != nil && tensor.DefaultDevice() == tensor.CPU {
+			r.z = r.z.onGraph()
+		}
+	}
+	recorded := false
+	for i := range ts {
+		recorded = recorded || ctx.Needs(i)
+	}
+	out := r.outputs(recorded, ts)
 	n := 1
 	if r.z.final {
 		n = 2
@@ -68,8 +87,31 @@ func (r rule) Forward(ctx *autograd.Context, ts ...*tensor.Tensor) []*tensor.Ten
 	return out[:n]
 }
 
+// outputs computes O, the final states if they are asked for, and what the backward
+// pass starts segments from.
+func (r *rule) outputs(recorded bool, ts []*tensor.Tensor) []*tensor.Tensor {
+	if r.z.cpu != nil {
+		if o, ht, starts, err := r.z.cpuForward(operandsOf(ts).withDefaults()); err == nil {
+			return append(present(o, ht), starts...)
+		}
+		r.z = r.z.onGraph()
+	}
+	z := r.z
+	if z.kernels != nil && !recorded {
+		kernels := z.kernels.ForwardOnly()
+		z.kernels = &kernels
+	}
+	return z.call("forward", func(ts []*tensor.Tensor) []*tensor.Tensor {
+		o, ht, starts := z.forward(operandsOf(ts).withDefaults())
+		return append(present(o, ht), starts...)
+	}, ts)
+}
+
 // Backward implements autograd.Function.
-func (r rule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+func (r *rule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	if r.failed != nil {
+		panic(mistake(nil, "an operand could not be evaluated: %v", r.failed))
+	}
 	starts := r.z.keptStates()
 	ts := make([]*tensor.Tensor, operandCount+starts)
 	for i := range ts {
@@ -110,10 +152,7 @@ func (z geometry) forward(in operands) (o, ht *tensor.Tensor, starts []*tensor.T
 	switch {
 	case z.kernels != nil:
 		return z.kernelForward(in)
-	case z.cpu != nil:
-		return z.cpuForward(in)
-	}
-	if z.threads > 1 {
+	case z.threads > 1:
 		return z.forwardInHalves(in)
 	}
 	z, free := z.load()
@@ -133,9 +172,13 @@ func (z geometry) backward(in operands, starts []*tensor.Tensor, do, dht *tensor
 	case z.kernels != nil:
 		return z.kernelBackward(in, starts, do, dht)
 	case z.cpu != nil:
-		return z.cpuBackward(in, starts, do, dht)
-	}
-	if z.threads > 1 {
+		if d, err := z.cpuBackward(in, starts, do, dht); err == nil {
+			return d
+		}
+		z = z.onGraph() // whose segments start elsewhere
+		_, _, starts = z.forward(in)
+		return z.backward(in, starts, do, dht, needs)
+	case z.threads > 1:
 		return z.backwardInHalves(in, starts, do, dht, needs)
 	}
 	z, free := z.load()
@@ -146,13 +189,43 @@ func (z geometry) backward(in operands, starts []*tensor.Tensor, do, dht *tensor
 	return z.chunkBackward(in, starts, do, dht, needs)
 }
 
-// withDefaults stands in for absent gates: no decay, and β = 1.
+// ahead reports whether passes evaluate their operands before they return: on a CPU,
+// where kernels work at once, or between segments.
+func (z geometry) ahead() bool {
+	return z.cpu != nil || z.kernels != nil && (z.kernels.Stepwise() || tensor.DefaultDevice() == tensor.CPU && !tensor.Tracing())
+}
+
+// broken is err, but nil if it only says that memory is short: then nothing is lost.
+func broken(err error) error {
+	var limit *tensor.MemoryError
+	if errors.As(err, &limit) {
+		return nil
+	}
+	return err
+}
+
+// onGraph returns z with the choices of Chunk in place of those of kernels.
+func (z geometry) onGraph() geometry {
+	var opt Options
+	z.implementation, z.cpu, z.kernels, z.segment = Chunk, nil, nil, 0
+	z.C, z.why.chunk = chooseChunk(z)
+	z.plan, z.why.segment = z.planOf(0)
+	z.scan, z.why.scan = opt.chooseScan(z, onGPU(z.dtype))
+	z.compile, z.threads = CompileOff, 1
+	z.threads, z.why.threads = opt.chooseThreads(z)
+	return z
+}
+
+// withDefaults stands in for absent gates, no decay and β = 1, and makes NaN of gates
+// that would grow the state.
 func (in operands) withDefaults() operands {
 	fill := func(v float64) *tensor.Tensor {
 		return tensor.BroadcastTo(tensor.Like(in.v, v), in.v.Shape()[:3]...)
 	}
 	if in.g == nil {
 		in.g = fill(0)
+	} else {
+		in.g = tensor.Where(tensor.Greater(in.g, tensor.Like(in.g, 0)), tensor.Like(in.g, math.NaN()), in.g)
 	}
 	if in.β == nil {
 		in.β = fill(1)

@@ -159,7 +159,7 @@ func TestCompileAuto(t *testing.T) {
 	z := resolve(in, Options{})
 	z.compile = CompileAuto
 	for i, want := range []int{0, 1, 1, 1} {
-		rule{z}.z.call("forward", func(in []*tensor.Tensor) []*tensor.Tensor {
+		z.call("forward", func(in []*tensor.Tensor) []*tensor.Tensor {
 			o, _, _ := z.forward(operandsOf(in))
 			return []*tensor.Tensor{o}
 		}, in.tensors())

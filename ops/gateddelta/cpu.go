@@ -3,6 +3,7 @@ package gateddelta
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"github.com/deltatape/deltatape/internal/cpukernel"
@@ -89,8 +90,8 @@ func (z *geometry) useCPU(opt Options) {
 // cpuStates is the number of tensors that the tape keeps for the backward pass.
 func (z geometry) cpuStates() int { return min(1, z.cpu.Starts()) }
 
-// cpuForward is forward by the kernels.
-func (z geometry) cpuForward(in operands) (o, ht *tensor.Tensor, starts []*tensor.Tensor) {
+// cpuForward is forward by the kernels. It fails where memory is short.
+func (z geometry) cpuForward(in operands) (o, ht *tensor.Tensor, starts []*tensor.Tensor, err error) {
 	outputs := []tensor.KernelOutput{{Dtype: z.dtype, Shape: in.v.Shape()}}
 	if z.final {
 		outputs = append(outputs, z.states(z.sequences))
@@ -98,7 +99,7 @@ func (z geometry) cpuForward(in operands) (o, ht *tensor.Tensor, starts []*tenso
 	if n := z.cpu.Starts(); n > 0 {
 		outputs = append(outputs, z.states(n))
 	}
-	out := z.onHost("forward", func(in, out [][]float32) error {
+	out, err := z.onHost(func(in, out [][]float32) error {
 		r := cpukernel.Results{O: out[0]}
 		if out = out[1:]; z.final {
 			r.HT, out = out[0], out[1:]
@@ -108,23 +109,31 @@ func (z geometry) cpuForward(in operands) (o, ht *tensor.Tensor, starts []*tenso
 		}
 		return z.cpu.Forward(cpuOperands(in), r)
 	}, in.list(), outputs)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	o, out = tensor.AsType(out[0], in.v.Dtype()), out[1:]
 	if z.final {
 		ht, out = out[0], out[1:]
 	}
-	return o, ht, out
+	return o, ht, out, nil
 }
 
-// cpuBackward is backward by the kernels.
-func (z geometry) cpuBackward(in operands, starts []*tensor.Tensor, do, dht *tensor.Tensor) gradients {
+// cpuBackward is backward by the kernels. It fails where memory is short, or where
+// something can't be evaluated.
+func (z geometry) cpuBackward(in operands, starts []*tensor.Tensor, do, dht *tensor.Tensor) (gradients, error) {
 	operands := in.list()
+	read := append(append(slices.Clip(operands), do, dht), starts...)
+	if err := tensor.EvalAhead(present(read...)...); err != nil {
+		return gradients{}, err
+	}
 	var outputs []tensor.KernelOutput
 	for _, x := range operands {
 		if x != nil {
 			outputs = append(outputs, tensor.KernelOutput{Dtype: z.dtype, Shape: x.Shape()})
 		}
 	}
-	out := z.onHost("backward", func(in, out [][]float32) error {
+	out, err := z.onHost(func(in, out [][]float32) error {
 		grad := cpukernel.Gradients{O: in[operandCount], HT: in[operandCount+1], Q: out[0], K: out[1], V: out[operandV], G: out[3], Beta: out[4]}
 		if len(out) > operandState {
 			grad.H0 = out[operandState]
@@ -134,12 +143,15 @@ func (z geometry) cpuBackward(in operands, starts []*tensor.Tensor, do, dht *ten
 			starts = kept[0]
 		}
 		return z.cpu.Backward(cpuOperands(in), starts, grad)
-	}, append(append(operands, do, dht), starts...), outputs)
+	}, read, outputs)
+	if err != nil {
+		return gradients{}, err
+	}
 	list := make([]*tensor.Tensor, operandCount)
 	for i, x := range out {
 		list[i] = tensor.AsType(x, operands[i].Dtype())
 	}
-	return operandsOf(list)
+	return operandsOf(list), nil
 }
 
 // states describes n states of all value heads.
@@ -149,18 +161,14 @@ func (z geometry) states(n int) tensor.KernelOutput {
 
 // onHost calls a pass with the elements of tensors, in the dtype of the arithmetic, and
 // of new ones.
-func (z geometry) onHost(name string, pass func(in, out [][]float32) error, ts []*tensor.Tensor, outputs []tensor.KernelOutput) []*tensor.Tensor {
+func (z geometry) onHost(pass func(in, out [][]float32) error, ts []*tensor.Tensor, outputs []tensor.KernelOutput) ([]*tensor.Tensor, error) {
 	in := make([]*tensor.Tensor, len(ts))
 	for i, x := range ts {
 		if x != nil {
 			in[i] = tensor.AsType(x, z.dtype)
 		}
 	}
-	out, err := tensor.OnHost(func(in, out [][]byte) error { return pass(floats(in), floats(out)) }, in, outputs)
-	if err != nil {
-		panic(mistake(present(ts...), "the %s pass on the CPU failed: %v", name, err))
-	}
-	return out
+	return tensor.OnHost(func(in, out [][]byte) error { return pass(floats(in), floats(out)) }, in, outputs)
 }
 
 func floats(list [][]byte) [][]float32 {

@@ -141,8 +141,8 @@
 //   - What a chunk leaves of a state is computed as a difference. Where it
 //     erases all but a small part ε of it, without decay (C many times K), that
 //     part and its gradient have a relative error of about 3e-7/ε in float32.
-//   - A NaN spoils the rest of its sequence and head, and in the chunk form its
-//     own chunk from the start.
+//   - A NaN, or a gate above 0, which would grow the state, spoils the rest of its
+//     sequence and head, and in the chunk form its own chunk from the start.
 //   - Equal inputs give equal bits.
 //
 // # Memory

@@ -49,8 +49,8 @@ func FuzzShapes(f *testing.F) {
 var fuzzedGates = []float64{0, math.Inf(-1), math.NaN(), -1000, -100, -30, -1e-30, 0x1p-8, math.Copysign(0, -1), -5}
 
 // FuzzGates takes gates and β of any values, in each head's own order. Heads
-// without NaN are held to the oracle in float64, whatever is in the others, and
-// have numbers in float32.
+// without NaN or gates above 0 are held to the oracle in float64, whatever is in
+// the others, and have numbers in float32.
 func FuzzGates(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0}, []byte{255, 0, 128}, uint8(0))
 	f.Add([]byte{1, 200, 1, 100, 30, 1, 1}, []byte{90}, uint8(1))
@@ -75,13 +75,14 @@ func FuzzGates(f *testing.F) {
 				}
 			}
 			p.β[i] = float64(betas[i%len(betas)]) / 128
-			spoilt[h] = spoilt[h] || math.IsNaN(p.g[i])
+			spoilt[h] = spoilt[h] || !(p.g[i] <= 0)
 		}
 		want := p.solve()
 		for _, v := range []variant{
 			{implementation: Recurrent, dtype: tensor.Float64},
 			{implementation: Chunk, chunk: chunkSizes[options>>2%4], dtype: tensor.Float64, segment: int(options >> 4 % 4)},
 			{implementation: Chunk, chunk: chunkSizes[options>>2%4], dtype: tensor.Float32},
+			{implementation: CPU, chunk: chunkSizes[options>>2%4], dtype: tensor.Float32, segment: int(options >> 4 % 4)},
 		} {
 			got := p.run(t, v)
 			for _, name := range []string{"o", "dv", "dg", "dbeta"} {

@@ -3,6 +3,7 @@ package gateddelta
 import (
 	"fmt"
 
+	"github.com/deltatape/deltatape/autograd"
 	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
 )
@@ -46,21 +47,18 @@ func (z *geometry) useKernels(in operands, opt Options) {
 	z.why.scan = "a kernel keeps the states in registers from chunk to chunk"
 	z.why.threads = "the kernels run on a GPU, or in the emulator"
 	if z.why.segment = asked; opt.Segment == 0 {
-		z.why.segment = "the backward pass is to take about half of what the inputs and outputs do"
+		z.why.segment = "a segment of the backward pass is to take at most three quarters of what the inputs and outputs do, or 76 MB"
 	}
 }
 
 // kernelOperands are the operands for the kernels.
 func (z geometry) kernelOperands(in operands) metal.Operands {
-	return metal.Operands{Q: in.q, K: in.k, V: in.v, G: in.g, Beta: in.β, H0: in.h0, Scale: z.scale, NoDelta: z.noDelta}
+	return metal.Operands{Q: in.q, K: in.k, V: in.v, G: in.g, Beta: in.β, H0: in.h0, Scale: z.scale, NoDelta: z.noDelta, NoFinal: !z.final}
 }
 
 // kernelForward is forward by the kernels.
 func (z geometry) kernelForward(in operands) (o, ht *tensor.Tensor, starts []*tensor.Tensor) {
-	if o, ht, starts = z.kernels.Forward(z.kernelOperands(in)); !z.final {
-		ht = nil
-	}
-	return o, ht, starts
+	return z.kernels.Forward(z.kernelOperands(in))
 }
 
 // kernelBackward is backward by the kernels.
@@ -83,12 +81,26 @@ func (z geometry) keptStates() int {
 
 // explainKernels fills in what differs for the kernels.
 func (z geometry) explainKernels(p *Plan, in Inputs) {
-	forward, backward := z.kernels.ForwardWork(), z.kernels.BackwardWork()
+	forward, backward := z.kernels.ForwardOnly().ForwardWork(), z.kernels.BackwardWork()
+	for _, x := range in.vars() {
+		if x != nil && x.RequiresGrad() {
+			forward = z.kernels.ForwardWork()
+		}
+	}
 	p.Segments, p.Segment = z.kernels.Segments(), z.kernels.SegmentChunks()
 	p.KeptBytes = z.kernels.KeptBytes()
-	p.BackwardBytes = 2*z.operandBytes(in) + z.kernels.TemporaryBytes()
+	p.BackwardBytes = z.operandBytes(in) + z.kernels.TemporaryBytes()
+	for _, x := range []*autograd.Var{in.LogDecay, in.Beta} {
+		if x != nil && x.Dtype() != tensor.Float32 {
+			p.BackwardBytes += z.bytes(z.B * z.T) // in float32
+		}
+	}
 	p.ForwardFLOPs, p.BackwardFLOPs = forward.FLOPs, backward.FLOPs
 	p.ForwardLaunches, p.BackwardLaunches = forward.Launches, backward.Launches
 	p.Why[2] = fmt.Sprintf("segments of %d: %s", p.Segment, z.why.segment)
-	p.Why = append(p.Why, fmt.Sprintf("%d kernels forward and %d backward: one of each stage for a segment", forward.Launches, backward.Launches))
+	order := "one of each stage for a segment"
+	if z.kernels.Stepwise() {
+		order += ", and segments are evaluated one after the other"
+	}
+	p.Why = append(p.Why, fmt.Sprintf("%d kernels forward and %d backward: %s", forward.Launches, backward.Launches, order))
 }

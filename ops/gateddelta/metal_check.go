@@ -2,10 +2,12 @@ package gateddelta
 
 import (
 	"math"
+	"sync"
 
 	"github.com/pkg/errors"
 
 	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -13,43 +15,98 @@ import (
 // heads of the given number and size, and compares outputs and all gradients: so that
 // a compiler or a GPU that gets a kernel wrong is reported, and not trained on. The
 // error names the first result that differs, or says that there are no such kernels.
+// What it finds for the default device holds for the rest of the process.
 func CheckKernels(d tensor.Dtype, Hk, Hv, K, V int) error {
-	var wrong error
-	misuse := tensor.Try(func() {
-		results := map[Implementation][]*tensor.Tensor{}
-		for _, implementation := range []Implementation{Chunk, Metal} {
-			r, err := noiseRun(implementation, d, Hk, Hv, K, V)
-			if err != nil {
-				wrong = err
-				return
-			}
-			results[implementation] = r
-		}
-		bound := 1e-4
-		if d != tensor.Float32 {
-			bound = 3e-2
-		}
-		for i, name := range []string{"O", "the final state", "the gradient of Q", "the gradient of K", "the gradient of V", "the gradient of LogDecay", "the gradient of Beta", "the gradient of InitialState"} {
-			e, err := distance(results[Metal][i], results[Chunk][i])
-			if err != nil {
-				wrong = err
-				return
-			}
-			if !(e <= bound) {
-				wrong = errors.Errorf("gateddelta.CheckKernels: %s by the kernels differs by %.1e from that by the op graph, want at most %g: use Implementation Chunk on this machine", name, e, bound)
-				return
-			}
-		}
-	})
-	if misuse != nil {
-		return misuse
-	}
-	return wrong
+	err := verdict(metal.Config{Dtype: d, Chunk: kernelChunk, DK: K, DV: V, HK: Hk, HV: Hv})
+	return errors.WithMessage(err, "gateddelta.CheckKernels")
 }
 
-// noiseRun returns outputs and gradients, detached from a tape.
-func noiseRun(implementation Implementation, d tensor.Dtype, Hk, Hv, K, V int) ([]*tensor.Tensor, error) {
-	const B, T = 2, 37
+// verdicts are what comparisons found.
+var verdicts struct {
+	sync.Mutex
+	of map[checked]error
+}
+
+// checked is what is compared once.
+type checked struct {
+	config metal.Config
+	device tensor.Device
+}
+
+// verdict compares the kernels of a configuration unless that was done before. That
+// memory was short is no verdict.
+func verdict(c metal.Config) error {
+	verdicts.Lock()
+	defer verdicts.Unlock()
+	key := checked{c, tensor.DefaultDevice()}
+	err, known := verdicts.of[key]
+	if known {
+		return err
+	}
+	if misuse := tensor.Try(func() { err = compareKernels(c) }); misuse != nil {
+		err = misuse
+	}
+	if err == nil || broken(err) != nil {
+		if verdicts.of == nil {
+			verdicts.of = make(map[checked]error)
+		}
+		verdicts.of[key] = err
+	}
+	return err
+}
+
+// checkKernels panics if the kernels that are to be used were found wrong. Where
+// nothing can be evaluated, the next application does it.
+func (z geometry) checkKernels() {
+	if z.kernels == nil || tensor.Tracing() {
+		return
+	}
+	if err := broken(verdict(z.kernels.Config())); err != nil {
+		panic(mistake(nil, "Implementation %q is wrong on this machine, ask for %q: %v", Metal, Chunk, err))
+	}
+}
+
+// noiseResults are those of what noiseRun returns.
+var noiseResults = []string{
+	"O", "the final state", "the gradient of Q", "the gradient of K", "the gradient of V",
+	"the gradient of LogDecay", "the gradient of Beta", "the gradient of InitialState",
+}
+
+func compareKernels(c metal.Config) error {
+	want, err := noiseRun(Chunk, c)
+	if err != nil {
+		return err
+	}
+	got, err := noiseRun(Metal, c)
+	if err != nil {
+		return err
+	}
+	bound := 1e-4
+	if c.Dtype != tensor.Float32 {
+		bound = 3e-2
+	}
+	return difference(got, want, bound)
+}
+
+// difference names the first of noiseResults that is further from the op graph's than
+// bound.
+func difference(got, want []*tensor.Tensor, bound float64) error {
+	for i, name := range noiseResults {
+		e, err := distance(got[i], want[i])
+		if err != nil {
+			return err
+		}
+		if !(e <= bound) {
+			return errors.Errorf("%s by the kernels differs by %.1e from that by the op graph, want at most %g", name, e, bound)
+		}
+	}
+	return nil
+}
+
+// noiseRun returns outputs and gradients, detached from a tape. A sequence has two
+// chunks, one of them not full.
+func noiseRun(implementation Implementation, c metal.Config) ([]*tensor.Tensor, error) {
+	B, T, Hk, Hv, K, V := 2, c.Chunk+5, c.HK, c.HV, c.DK, c.DV
 	tape := autograd.NewTape()
 	defer tape.Close()
 	keys := tensor.Split(tensor.Key(1), 8)
@@ -57,14 +114,14 @@ func noiseRun(implementation Implementation, d tensor.Dtype, Hk, Hv, K, V int) (
 		return tensor.AsType(tensor.Normal(keys[i], shape...), d)
 	}
 	leaves := []*autograd.Var{
-		tape.Var(noise(0, d, B, T, Hk, K)), tape.Var(noise(1, d, B, T, Hk, K)), tape.Var(noise(2, d, B, T, Hv, V)),
+		tape.Var(noise(0, c.Dtype, B, T, Hk, K)), tape.Var(noise(1, c.Dtype, B, T, Hk, K)), tape.Var(noise(2, c.Dtype, B, T, Hv, V)),
 		tape.Var(tensor.Neg(tensor.Abs(noise(3, tensor.Float32, B, T, Hv)))),
 		tape.Var(tensor.Sigmoid(noise(4, tensor.Float32, B, T, Hv))), tape.Var(noise(5, tensor.Float32, B, Hv, K, V)),
 	}
 	out := Apply(Inputs{Q: leaves[0], K: leaves[1], V: leaves[2], LogDecay: leaves[3], Beta: leaves[4], InitialState: leaves[5]},
-		Options{Implementation: implementation, FinalState: true, QKL2Norm: true, ChunkSize: 32})
+		Options{Implementation: implementation, FinalState: true, QKL2Norm: true, ChunkSize: c.Chunk})
 	grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState},
-		[]*tensor.Tensor{noise(6, d, B, T, Hv, V), noise(7, tensor.Float32, B, Hv, K, V)}, leaves...)
+		[]*tensor.Tensor{noise(6, c.Dtype, B, T, Hv, V), noise(7, tensor.Float32, B, Hv, K, V)}, leaves...)
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,14 @@ package gateddelta
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/pkg/errors"
+
 	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -76,11 +80,15 @@ func TestMetalExplained(t *testing.T) {
 	if p.Implementation != Metal || p.ChunkSize != 32 || p.Scan != ScanSequential || p.Threads != 1 {
 		t.Errorf("%+v", p)
 	}
-	if beside := p.BackwardBytes - 2*q.Value().Bytes()*2 - 2*v.Value().Bytes() + p.KeptBytes; beside > 100e6 {
+	if beside := p.BackwardBytes - 2*q.Value().Bytes() - v.Value().Bytes() + p.KeptBytes; beside > 100e6 || beside < 50e6 {
 		t.Errorf("%d bytes beside operands and gradients, want at most 100 MB", beside)
 	}
-	if last := p.Why[len(p.Why)-1]; last != "16 kernels forward and 32 backward: one of each stage for a segment" {
+	if last := p.Why[len(p.Why)-1]; last != "16 kernels forward and 32 backward: one of each stage for a segment, and segments are evaluated one after the other" {
 		t.Errorf("%q", last)
+	}
+	q, v = q.Detach(), v.Detach()
+	if p := Explain(Inputs{Q: q, K: q, V: v}, Options{Implementation: Metal}); p.ForwardLaunches != 2 || p.Segments < 2 {
+		t.Errorf("%d launches of a forward pass alone, want 2", p.ForwardLaunches)
 	}
 }
 
@@ -93,8 +101,89 @@ func TestCheckKernels(t *testing.T) {
 	if err := CheckKernels(tensor.Float32, 1, 2, 20, 16); err == nil || !strings.Contains(err.Error(), "multiples of 8 up to 256, not 20 and 16") {
 		t.Errorf("K = 20: %v", err)
 	}
-	a, b := tensor.FromSlice([]float32{3, 4}), tensor.FromSlice([]float32{0, 5})
-	if e, err := distance(a, b); err != nil || math.Abs(e-math.Sqrt(10)/5) > 1e-6 {
-		t.Errorf("distance is %g, %v", e, err)
+}
+
+// TestKernelsDiffer wants each result that differs to be named, and NaN to differ.
+func TestKernelsDiffer(t *testing.T) {
+	want, err := noiseRun(Metal, metal.Config{Dtype: tensor.Float32, Chunk: 16, DK: 8, DV: 8, HK: 1, HV: 1})
+	if err != nil {
+		t.Fatal(err)
 	}
+	if err := difference(want, want, 0); err != nil {
+		t.Error(err)
+	}
+	for i, name := range noiseResults {
+		for _, e := range []float64{2e-4, math.NaN()} {
+			got := slices.Clone(want)
+			got[i] = tensor.MulScalar(got[i], 1+e)
+			if err := difference(got, want, 1e-4); err == nil || !strings.Contains(err.Error(), name+" by the kernels differs by ") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+// TestCheckKernelsOption wants a configuration to be compared once, and one that was
+// found wrong to be refused each time.
+func TestCheckKernelsOption(t *testing.T) {
+	p := sample(1, sampling{B: 1, T: 20, Hk: 1, Hv: 3, K: 16, V: 24})
+	apply := func(opt Options) error {
+		tape := autograd.NewTape()
+		defer tape.Close()
+		in, _ := p.inputs(tape, variant{dtype: tensor.Float32})
+		return tensor.Try(func() { Apply(in, opt) })
+	}
+	c := metal.Config{Dtype: tensor.Float32, Chunk: 16, DK: 16, DV: 24, HK: 1, HV: 3}
+	key := checked{c, tensor.DefaultDevice()}
+	known := func() bool {
+		verdicts.Lock()
+		defer verdicts.Unlock()
+		_, known := verdicts.of[key]
+		return known
+	}
+	opt := Options{Implementation: Metal, ChunkSize: 16}
+	if err := apply(opt); err != nil || known() {
+		t.Errorf("without the option: %v, compared %v", err, known())
+	}
+	opt.CheckKernels = true
+	if err := apply(Options{Implementation: Chunk, CheckKernels: true}); err != nil || known() {
+		t.Errorf("chunk: %v, compared %v", err, known())
+	}
+	f := tensor.Compile(func(x []*tensor.Tensor) []*tensor.Tensor {
+		tape := autograd.NoGrad()
+		defer tape.Close()
+		in, _ := p.inputs(tape, variant{dtype: tensor.Float32})
+		resolve(in, opt).checkKernels()
+		return x
+	})
+	defer f.Close()
+	if _, err := f.Call(tensor.Ones(tensor.Float32, 1)); err != nil || known() {
+		t.Errorf("in a function that is traced: %v, compared %v", err, known())
+	}
+	if err := tensor.SetMemoryLimit(1); err != nil {
+		t.Fatal(err)
+	}
+	err := verdict(c)
+	if e := tensor.SetMemoryLimit(0); e != nil || err == nil || known() {
+		t.Errorf("short of memory: %v, compared %v", err, known())
+	}
+	if err := apply(opt); err != nil || !known() {
+		t.Errorf("with the option: %v, compared %v", err, known())
+	}
+	verdicts.of[key] = errors.New("O is upside down")
+	for range 2 {
+		err := apply(opt)
+		var mistake *tensor.Error
+		if !errors.As(err, &mistake) || !strings.Contains(err.Error(), `Implementation "metal" is wrong on this machine, ask for "chunk": O is upside down`) {
+			t.Errorf("%v, want the verdict", err)
+		}
+	}
+	if err := verdict(c); err == nil {
+		t.Error("the verdict is forgotten")
+	}
+	opt.ChunkSize = 32
+	if err := apply(opt); err != nil {
+		t.Errorf("another configuration: %v", err)
+	}
+	delete(verdicts.of, key)
 }

@@ -20,7 +20,7 @@ type Inputs struct {
 	V    *autograd.Var // values [B, T, Hv, V]
 
 	// LogDecay is g = log of the decay, [B, T, Hv], at most 0; -Inf forgets
-	// everything. nil means no decay, g = 0.
+	// everything, and a number above 0 is as good as a NaN. nil means no decay, g = 0.
 	LogDecay *autograd.Var
 
 	// Beta is the writing strength β [B, T, Hv], between 0 and 1, or 2 to allow
@@ -60,7 +60,10 @@ type Output struct {
 type Implementation string
 
 const (
-	// Auto lets Apply choose, which it does by the length of the longest sequence.
+	// Auto lets Apply choose: on a GPU Metal, where it serves the inputs, on a CPU CPU
+	// from 1 MiB of keys and values of value heads on, where it serves them and the
+	// processor is an x86 with AVX2, and else Chunk, or Recurrent for one or two tokens.
+	// Explain says what it comes to, and why.
 	Auto Implementation = "auto"
 
 	// Recurrent is the definition, token by token. Its graph and the memory of
@@ -70,8 +73,9 @@ const (
 	// CPU is the chunk form by kernels for a CPU, float32 inside, on as many cores as
 	// there are key heads times sequences. They work at once: Apply evaluates its
 	// operands, and the backward pass its gradients, so that a tape keeps all that came
-	// before, needed again or not. float64, and functions that are traced
-	// (tensor.Compile), are refused.
+	// before, needed again or not. Where that fails, an operand or memory, Chunk goes on
+	// in their place. float64, and functions that are traced (tensor.Compile), are
+	// refused.
 	CPU Implementation = "cpu"
 
 	// Chunk turns the recurrence within chunks of tokens into matrix products.
@@ -80,7 +84,9 @@ const (
 	// Metal is the chunk form by fused kernels, on GPUs: Apple's through Metal and
 	// NVIDIA's through CUDA. On a CPU the kernels run in an emulator, to prove them. K
 	// and V must be multiples of 8 up to 256, ChunkSize 16, 32, or 64 for half types,
-	// and float64 is refused.
+	// and float64 is refused. With more than one segment (see Explain) Apply and the
+	// backward pass evaluate the operands, and one segment after the other, so that the
+	// memory for all but one is free again; but not in functions that are traced.
 	Metal Implementation = "metal"
 )
 
@@ -126,9 +132,9 @@ type Options struct {
 	// Threads is the number of processor cores to work on at a time: 1, or 2 for
 	// halves of the key heads (or of the rows of a batch) side by side. 0 chooses by
 	// the sizes of the inputs, and for CPU by the number of cores. Only Chunk on a CPU,
-	// and CPU, have a use for two; where there is
-	// one key head and one row, or where Apply is traced (tensor.Compile), there is
-	// nothing to part, and one does it all. Results differ by rounding at most.
+	// and CPU, have a use for two; where there is one key head and one row, or where
+	// Apply is traced (tensor.Compile), there is nothing to part, and one does it all.
+	// Results differ by rounding at most.
 	Threads int
 
 	// FinalState asks for the state after the last token.
@@ -161,6 +167,13 @@ type Options struct {
 	// StateLayout is the layout of InitialState, FinalState and their gradients;
 	// "" means KV.
 	StateLayout StateLayout
+
+	// CheckKernels has the first Apply with a configuration of Metal's kernels (dtype,
+	// chunk size, heads and their sizes) compare them with Chunk on a few tokens of
+	// noise, forward and backward. Where they differ, or can't be run, each Apply with
+	// the option and that configuration panics with *tensor.Error. It means nothing
+	// for other implementations.
+	CheckKernels bool
 
 	// Validate looks at the values of the inputs first, which evaluates them: a
 	// NaN, an infinity (−Inf is good in LogDecay and ALog), a LogDecay above 0 or
@@ -271,6 +284,7 @@ func geometryOf(in operands, opt Options) geometry {
 	if opt.Segment < 0 {
 		panic(mistake(nil, "Segment is %d, want the number of chunks to work on at a time, or 0 to choose", opt.Segment))
 	}
+	opt.Segment = min(opt.Segment, max(1, z.tokenCount())) // longer ones are the same
 	opt.checkScan()
 	z.implementation, z.why.implementation = opt.choose(z, z.kernelConfig(in, opt))
 	z.plan, z.why.segment = z.planOf(opt.Segment)
@@ -331,6 +345,9 @@ func dtypeOf(in operands) tensor.Dtype {
 // would be built for.
 func (opt Options) choose(z geometry, kernels metal.Config) (Implementation, string) {
 	refusal := kernels.Refusal()
+	if refusal == "" && opt.Compile == CompileOn {
+		refusal = "the kernels are compiled already, and Compile is on"
+	}
 	switch opt.Implementation {
 	case Recurrent, Chunk:
 		return opt.Implementation, asked
@@ -348,14 +365,17 @@ func (opt Options) choose(z geometry, kernels metal.Config) (Implementation, str
 		if opt.Scan.named() {
 			return Chunk, "the scan that is asked for goes from chunk to chunk"
 		}
-		if z.longest() <= recurrentUpTo {
-			return Recurrent, "no sequence is longer than the one or two tokens that aren't worth the padding of a chunk"
+		notCPU := opt.cpuRefusal(z)
+		if !z.cpuPays() {
+			notCPU = "there is too little for a CPU's kernels to do here, or they weren't measured on this processor"
 		}
 		switch {
-		case z.cpuPays() && opt.cpuRefusal(z) == "":
+		case notCPU == "":
 			return CPU, "kernels that keep a chunk in a core's cache take the least time on this CPU"
+		case z.longest() <= recurrentUpTo:
+			return Recurrent, "no sequence is longer than the one or two tokens that aren't worth the padding of a chunk"
 		case !onGPU(z.dtype):
-			return Chunk, "the longest sequence has enough tokens for matrix products to beat going token by token"
+			return Chunk, "the longest sequence has enough tokens for matrix products to beat going token by token, and " + notCPU
 		case refusal != "":
 			return Chunk, refusal
 		}

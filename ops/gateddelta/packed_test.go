@@ -326,7 +326,7 @@ func TestPackedChunkSizes(t *testing.T) {
 	}
 }
 
-// FuzzPacked compares both forms with the oracle for sequences of any lengths.
+// FuzzPacked compares both forms and the kernels of a CPU with the oracle for sequences of any lengths.
 func FuzzPacked(f *testing.F) {
 	f.Add([]byte{0, 1, 17, 0, 33}, uint8(3), uint8(0))
 	f.Add([]byte{16, 16}, uint8(0), uint8(1))
@@ -346,7 +346,7 @@ func FuzzPacked(f *testing.F) {
 		}
 		p := sample(uint64(T), sampling{B: 1, T: T, Hk: 1, Hv: 2, K: 4, V: 3, cu: cu, h0: tail%2 == 0, dht: true})
 		want := p.solve()
-		for _, v := range bothForms {
+		for _, v := range append(slices.Clip(bothForms), variant{implementation: CPU, chunk: 16, dtype: tensor.Float32}) {
 			v.segment = int(segment % 4)
 			p.check(t, v, want)
 		}

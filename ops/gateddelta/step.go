@@ -13,7 +13,11 @@ import "github.com/deltatape/deltatape/tensor"
 // FinalState mean nothing for one token. T other than 1, CuSeqlens, Implementation Chunk and
 // a recording tape panic with *tensor.Error.
 func Step(in Inputs, opt Options) Output {
+	opt.checkScan()
 	opt.Scan, opt.ScanLength = ScanAuto, 0
+	if opt.Implementation == Auto || opt.Implementation == "" {
+		opt.Implementation = Recurrent
+	}
 	z := resolve(in, opt)
 	wrong := func(format string, args ...any) {
 		panic(tensor.NewError("gateddelta.Step", []*tensor.Tensor{in.Q.Value()}, format, args...))

@@ -91,6 +91,18 @@ func sequentialWork(c Config, tokens, chunks, runs int) Work {
 	return Work{7 * float64(tokens*c.HV*c.DK*c.DV), 2*s.keys + 2*s.values + 2*s.scalars + 2*s.run, 1}
 }
 
+// DecodeWork is the cost of Decode for a batch, with a convolution of so many taps.
+func (c Config) DecodeWork(batch, taps int) Work {
+	s, n, e := c.sizes(batch, 0, batch), float64(batch), float64(c.Dtype.Size())
+	heads, channels := float64(c.HV), float64(2*c.HK*c.DK+c.HV*c.DV)
+	kept := float64(taps - 1 + max(1, taps-1)) // inputs, read and written
+	return Work{
+		FLOPs:    n*heads*float64(7*c.DK*c.DV+6*c.DK+12*c.DV) + n*channels*float64(2*taps+4),
+		Bytes:    2*s.run + n*e*(channels*(1+kept)+2*heads) + 2*s.values + 4*(channels*float64(taps)+2*heads+float64(c.DV)),
+		Launches: 1,
+	}
+}
+
 func solveWork(c Config, tokens, chunks, runs int) Work {
 	n := float64(chunks * c.HV * c.Chunk * c.Chunk)
 	return Work{n * float64(c.Chunk) / 3, 8 * n, 1}

@@ -26,8 +26,9 @@
 //	chunk_back     the scan back: gradients of states and values
 //	chunk_grads    all other gradients
 //
-// Beside them are Plan.Sequential, the rule token by token; Solve, the inverse of unit
-// triangular matrices; and norms and a short convolution with their gradients.
+// Beside them are Plan.Sequential, the rule token by token; Config.Decode, all of a
+// layer between its projections for one token; Solve, the inverse of unit triangular
+// matrices; and norms and a short convolution with their gradients.
 //
 // Sums are made in one order and without atomic operations: results are equal, bit
 // for bit, from run to run. Gradients of shared keys are summed over their value
@@ -35,14 +36,16 @@
 //
 // # Devices
 //
-// On a GPU a pass is a lazy graph like any other. On the CPU the operands are
-// evaluated and the kernels run in the emulator at once, at about a hundredth of the
+// On a GPU a pass of one segment is a lazy graph like any other. With several it
+// evaluates its operands, and results as it goes, so that the temporaries of all
+// segments never exist together: Plan.TemporaryBytes is the bound. On the CPU the
+// operands are evaluated and the kernels run in the emulator at once, at about a hundredth of the
 // speed of other implementations: for proof, not for work. Its seed changes with
 // every launch, so that no order of threadgroups or simdgroups is special.
 //
 // # Errors
 //
 // Operands that don't fit the plan panic with *tensor.Error, and so does a fault
-// that the emulator finds. A kernel that a GPU's compiler refuses is an error of
-// the evaluation.
+// that the emulator finds. A kernel that a GPU's compiler refuses, and an operand
+// that can't be evaluated, is an error of the evaluation of results.
 package metal

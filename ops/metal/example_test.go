@@ -20,6 +20,6 @@ func Example() {
 	fmt.Println(c.Refusal())
 	// Output:
 	// 8 segments, 16 + 32 launches, 7 + 20 GFLOP
-	// 46 MB for a segment, 14 MB kept
+	// 52 MB for a segment, 14 MB kept
 	// the kernels take K and V that are multiples of 8 up to 256, not 60 and 128
 }

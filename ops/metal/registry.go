@@ -65,6 +65,7 @@ var (
 var registry = []*kernel{
 	prepareKernel, forwardKernel, replayKernel, backKernel, gradsKernel, sequentialKernel, solveKernel, blocksKernel,
 	l2normKernel, l2normBackKernel, gatedNormKernel, gatedNormBackKernel, shortConvKernel, shortConvBackKernel,
+	decodeKernel,
 }
 
 var prepareKernel = &kernel{

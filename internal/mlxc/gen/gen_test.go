@@ -30,7 +30,7 @@ func TestGeneratedFilesAreUpToDate(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(out, "functions.txt"), list, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(headers, out); err != nil {
+	if err := run(headers, "../../../scripts", out); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"api_gen.h", "api_gen.c", "api_gen.go"} {
@@ -51,12 +51,17 @@ func TestRunErrors(t *testing.T) {
 	}
 	header := "typedef struct mlx_array_ {\n  void* ctx; /* its */\n} mlx_array;\n" +
 		"#define X \\\n  1\nint mlx_one(mlx_array* res, const mlx_array a); // comment\nint mlx_odd(mlx_array* res, const mlx_strange a);\n"
+	own := t.TempDir()
+	if err := os.WriteFile(filepath.Join(own, "own.h"), []byte("int mlx_own(mlx_array* res);\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ header, list, text string }{
 		{"", "op mlx_one\n", "no headers in "},
 		{header, "op mlx_two\n", "the headers declare no function mlx_two"},
-		{header, "mlx_one\n", `want "op NAME" or "raw NAME", got "mlx_one"`},
+		{header, "mlx_one\n", `want NAME after one of ["op" "raw" "optional"], got "mlx_one"`},
 		{header, "op mlx_odd\n", `mlx_odd: no wrapper for a parameter of type "const mlx_strange"`},
 		{header, "raw mlx_odd\n", "mlx_odd: the headers define no type mlx_strange"},
+		{header, "optional mlx_own\n", ""},
 		{header, "op mlx_one # good\n\n", ""},
 	} {
 		out := t.TempDir()
@@ -68,7 +73,7 @@ func TestRunErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		err := run(filepath.Dir(filepath.Dir(headers)), out)
+		err := run(filepath.Dir(filepath.Dir(headers)), own, out)
 		if c.text == "" && err != nil || c.text != "" && (err == nil || !strings.Contains(err.Error(), c.text)) {
 			t.Errorf("%q: got %v, want an error about %q", c.list, err, c.text)
 		}

@@ -1,14 +1,15 @@
 // Command gen writes the bindings of internal/mlxc from the headers of the
-// installed mlx-c: the C types, the table of functions that is filled at run
-// time, and a Go wrapper for every array operation.
+// installed mlx-c, and of what set-up adds to it: the C types, the table of
+// functions that is filled at run time, and a Go wrapper for every array operation.
 //
 // Usage:
 //
-//	go run ./gen -headers DIR [-out DIR]
+//	go run ./gen [-headers DIR] [-own DIR] [-out DIR]
 //
-// DIR/mlx/c holds the headers; functions.txt in the output folder names the
-// functions, one a line. A name after "op" becomes an exported Go function, a
-// name after "raw" only enters the table.
+// The first DIR/mlx/c and the second DIR hold the headers; functions.txt in the
+// output folder names the functions, one a line. A name after "op" becomes an
+// exported Go function, a name after "raw" only enters the table, and so does one
+// after "optional", which a library may lack.
 package main
 
 import (
@@ -25,31 +26,38 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("gen: ")
 	headers := flag.String("headers", "../../.deps/include", "folder that holds mlx/c/*.h")
+	own := flag.String("own", "../../scripts", "folder that holds the headers of what set-up adds")
 	out := flag.String("out", ".", "folder to write to; functions.txt is read from it")
 	flag.Parse()
-	if err := run(*headers, *out); err != nil {
+	if err := run(*headers, *own, *out); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(headers, out string) error {
+func run(headers, own, out string) error {
 	wanted, err := readList(filepath.Join(out, "functions.txt"))
 	if err != nil {
 		return err
 	}
-	api, err := parseHeaders(filepath.Join(headers, "mlx", "c"))
+	api, err := parseHeaders(filepath.Join(headers, "mlx", "c"), own)
 	if err != nil {
 		return err
 	}
-	var funcs []function
+	var funcs, optional []function
 	for _, w := range wanted {
 		f, ok := api.funcs[w.name]
 		if !ok {
 			return fmt.Errorf("the headers declare no function %s", w.name)
 		}
-		f.op = w.op
-		funcs = append(funcs, f)
+		f.op = w.kind == "op"
+		if w.kind == "optional" {
+			optional = append(optional, f)
+		} else {
+			funcs = append(funcs, f)
+		}
 	}
+	required := len(funcs)
+	funcs = append(funcs, optional...)
 	if err := checkOps(funcs); err != nil {
 		return err
 	}
@@ -57,7 +65,7 @@ func run(headers, out string) error {
 	if err := writeHeader(&h, api, funcs); err != nil {
 		return err
 	}
-	writeC(&c, funcs)
+	writeC(&c, funcs, required)
 	writeGo(&g, funcs)
 	formatted, err := format.Source(g.Bytes())
 	if err != nil {

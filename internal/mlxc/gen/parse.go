@@ -6,14 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // request is one line of functions.txt.
-type request struct {
-	name string
-	op   bool
-}
+type request struct{ kind, name string }
+
+var kinds = []string{"op", "raw", "optional"}
 
 // param is one parameter of a C function.
 type param struct {
@@ -47,10 +47,10 @@ func readList(path string) ([]request, error) {
 		if len(fields) == 0 {
 			continue
 		}
-		if len(fields) != 2 || fields[0] != "op" && fields[0] != "raw" {
-			return nil, fmt.Errorf("%s: want \"op NAME\" or \"raw NAME\", got %q", path, line)
+		if len(fields) != 2 || !slices.Contains(kinds, fields[0]) {
+			return nil, fmt.Errorf("%s: want NAME after one of %q, got %q", path, kinds, line)
 		}
-		list = append(list, request{name: fields[1], op: fields[0] == "op"})
+		list = append(list, request{fields[0], fields[1]})
 	}
 	return list, in.Err()
 }
@@ -62,11 +62,12 @@ var (
 	spaces       = regexp.MustCompile(`\s+`)
 	typedef      = regexp.MustCompile(`typedef (?:struct|enum) \w+ \{[^}]*\} (\w+);`)
 	funcTypedef  = regexp.MustCompile(`typedef \w+ \(\*(\w+)\)\([^;]*\);`)
-	prototype    = regexp.MustCompile(`(?:^|[;}] ?)((?:const )?\w+\*? ?)(_?mlx_\w+)\(((?:[^();]|\([^()]*\))*)\)(?:;|$)`)
+	prototype    = regexp.MustCompile(`(?:^|[;}] ?)((?:const )?\w+\*? ?)((?:_?mlx|deltatape)_\w+)\(((?:[^();]|\([^()]*\))*)\)(?:;|$)`)
 )
 
-// parseHeaders reads the plain declarations of every header in a folder.
-func parseHeaders(dir string) (headerAPI, error) {
+// parseHeaders reads the plain declarations of every header in a folder, and of those
+// in another one, where there are any.
+func parseHeaders(dir, own string) (headerAPI, error) {
 	api := headerAPI{funcs: map[string]function{}, types: map[string]string{}}
 	paths, err := filepath.Glob(filepath.Join(dir, "*.h"))
 	if err != nil {
@@ -75,7 +76,11 @@ func parseHeaders(dir string) (headerAPI, error) {
 	if len(paths) == 0 {
 		return api, fmt.Errorf("no headers in %s: run scripts/setup.sh", dir)
 	}
-	for _, path := range paths {
+	more, err := filepath.Glob(filepath.Join(own, "*.h"))
+	if err != nil {
+		return api, err
+	}
+	for _, path := range append(paths, more...) {
 		raw, err := os.ReadFile(path)
 		if err != nil {
 			return api, err

@@ -61,10 +61,12 @@ GD_FN Squares gram(P x, int stride, int length, GD_GLOBAL(const float) y, int wi
   for (int n = 0; n < GRADS_SHARE; ++n) {
     const int strip = square_strip(n, me), column = square_column(n, me);
     z.m[n] = zero_mat();
-    if (strip < C && column < strip + GD_ROWS)
+    if (strip < C && column < strip + GD_ROWS) {
+      GD_UNROLL_LOADS
       for (int w = 0; w < width; w += GD_STEP)
         mma(z.m[n], left_rows<even>(x + (strip * stride + w), stride, length - strip, me),
             right_columns<true>(y + (column * width + w), width, me));
+    }
   }
   return z;
 }
@@ -174,6 +176,7 @@ GD_FN void chunk_grads(GD_GLOBAL(const float) queries, GD_GLOBAL(const float) ke
     // Through the states: dO Sᵀ, dB Sᵀ and Vn dSᵀ.
     Columns y = zero_columns(), x = zero_columns(), z = zero_columns();
     float through = 0;
+    GD_UNROLL_WIDE
     for (int w = 0; w < DV; w += GD_STEP) {
       Right s[GRADS_TILES], d[GRADS_TILES];
       GD_UNROLL
@@ -309,7 +312,8 @@ GD_FN void chunk_grads(GD_GLOBAL(const float) queries, GD_GLOBAL(const float) ke
     GD_BARRIER();
     for (int c = thread_of(me); c < C; c += threads) {
       float below = 0;
-      for (int r = C - 1; r > c; --r) {
+      GD_UNROLL_LOADS
+      for (int r = C - 1; r >= 0; --r) {
         below += shared[r * GRADS_PITCH + c];
         shared[r * GRADS_PITCH + c] = below;
       }

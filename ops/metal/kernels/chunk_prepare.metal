@@ -75,6 +75,7 @@ GD_FN void chunk_prepare(GD_GLOBAL(const Element) q, GD_GLOBAL(const Element) k,
                          GD_GLOBAL(float) scores, GD_GLOBAL(float) gates, GD_SHARED(float) shared, Thread me) {
   const int chunk = me.x, token = chunk_token(plan, chunk), length = chunk_length(plan, chunk);
   const bool querying = me.simdgroup & 1;
+  const float scale = params[0], correction = params[1];
   const int strip = (me.simdgroup >> 1) * GD_ROWS;
   const long place = key_at(token, me.y);
   GD_GLOBAL(float) copy = (querying ? queries : keys) + (key_rows_at(chunk, me.y) + strip * DK);
@@ -100,8 +101,10 @@ GD_FN void chunk_prepare(GD_GLOBAL(const Element) q, GD_GLOBAL(const Element) k,
     for (int at = thread_of(me); at < heads * C; at += threads) {
       const int i = rest(at, C), hv = me.y * R + first + at / C;
       GD_SHARED(float) head = shared + at / C * PREPARE_SHARED;
+      const int last = i < length ? i : length - 1;
       float high = 0, low = 0;
-      for (int r = 0; r <= i && r < length; ++r) {
+      GD_UNROLL_LOADS
+      for (int r = 0; r <= last; ++r) {
         const float gate = g[long(token + r) * HV + hv];
         const float x = gate < LEAST_GATE ? LEAST_GATE : gate;
         const float sum = high + x, added = sum - high;
@@ -133,10 +136,10 @@ GD_FN void chunk_prepare(GD_GLOBAL(const Element) q, GD_GLOBAL(const Element) k,
         for (int i = 0; i < 4; ++i) {
           const int row = strip + row_of(me, i), column = 8 * n + column_of(me, i);
           if (querying)
-            out[row * C + column] = row < column ? 0.0f : params[0] * decay(head, row, column) * gram[n].e[i];
+            out[row * C + column] = row < column ? 0.0f : scale * decay(head, row, column) * gram[n].e[i];
           else
             head[row * (C + 1) + column] =
-                row <= column ? 0.0f : params[1] * head[PREPARE_BETA + row] * decay(head, row, column) * gram[n].e[i];
+                row <= column ? 0.0f : correction * head[PREPARE_BETA + row] * decay(head, row, column) * gram[n].e[i];
         }
       }
     }

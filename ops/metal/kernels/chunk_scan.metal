@@ -8,9 +8,7 @@
 // its right what lies in memory. There is nothing to share and no barrier.
 // y counts value heads times blocks of SIMDGROUPS * 16 columns.
 
-struct State {
-  Mat m[MAX_DK / 8]; // Sᵀ: a row per value, a column per key element
-};
+using State = Held<MAX_DK / 8>; // Sᵀ: a row per value, a column per key element
 
 struct Tokens {
   Mat m[C / 8]; // a row per value, a column per token
@@ -30,27 +28,55 @@ GD_FN Place scan_place(Thread me) {
 }
 
 // load_state and store_state use states [DK, DV]; save_state [DV, DK].
-GD_FN void load_state(GD_REF(State) s, GD_GLOBAL(const float) h, Place at, Thread me) {
-  GD_UNROLL
-  for (int n = 0; n < DK / 8; ++n) s.m[n] = left_columns(h + (8 * n * DV + at.column), DV, at.limit, 8, me);
+GD_FN State load_state(GD_GLOBAL(const float) h, Place at, Thread me) {
+  State s = new_held<MAX_DK / 8>(me);
+  GD_UNROLL_HELD
+  for (int m = 0; m < DK / 8; ++m) hold(s, m, left_columns(h + (8 * m * DV + at.column), DV, at.limit, 8, me));
+  return s;
 }
 
 GD_FN void store_state(GD_REF(State) s, GD_GLOBAL(float) h, Place at, Thread me) {
-  GD_UNROLL
-  for (int n = 0; n < DK / 8; ++n) {
+  GD_UNROLL_HELD
+  for (int m = 0; m < DK / 8; ++m) {
+    const Mat x = held(s, m);
     GD_UNROLL
     for (int i = 0; i < 4; ++i)
-      if (row_of(me, i) < at.limit) h[(8 * n + column_of(me, i)) * DV + at.column + row_of(me, i)] = s.m[n].e[i];
+      if (row_of(me, i) < at.limit) h[(8 * m + column_of(me, i)) * DV + at.column + row_of(me, i)] = x.e[i];
   }
 }
 
 GD_FN void save_state(GD_REF(State) s, GD_GLOBAL(float) h, Place at, Thread me) {
-  GD_UNROLL
-  for (int n = 0; n < DK / 8; ++n) {
+  GD_UNROLL_HELD
+  for (int m = 0; m < DK / 8; ++m) {
+    const Mat x = held(s, m);
     GD_UNROLL
     for (int i = 0; i < 4; ++i)
-      if (row_of(me, i) < at.limit) h[(at.column + row_of(me, i)) * DK + 8 * n + column_of(me, i)] = s.m[n].e[i];
+      if (row_of(me, i) < at.limit) h[(at.column + row_of(me, i)) * DK + 8 * m + column_of(me, i)] = x.e[i];
   }
+}
+
+// Stream has the right operands of the next steps of a loop over key elements, 8 of
+// them a step, for all tokens: of rows x, queries or keys, or `turned` of xᵀ.
+struct Stream {
+  Right b[GD_AHEAD][C / 8];
+};
+
+template <bool turned>
+GD_FN void read_step(GD_REF(Stream) b, int place, GD_GLOBAL(const float) x, int step, Thread me) {
+  if (step >= DK / 8) return;
+  GD_UNROLL
+  for (int n = 0; n < C / 8; ++n) {
+    GD_GLOBAL(const float) p = x + (8 * n * DK + 8 * step);
+    b.b[place][n] = turned ? right_columns<true>(p, DK, me) : right_rows<true>(p, DK, me);
+  }
+}
+
+template <bool turned>
+GD_FN Stream read_first(GD_GLOBAL(const float) x, Thread me) {
+  Stream b;
+  GD_UNROLL
+  for (int i = 0; i < GD_AHEAD; ++i) read_step<turned>(b, i, x, i, me);
+  return b;
 }
 
 // times_keys returns (X S)ᵀ for rows x, queries or keys.
@@ -58,10 +84,18 @@ GD_FN Tokens times_keys(GD_REF(State) s, GD_GLOBAL(const float) x, Thread me) {
   Tokens u;
   GD_UNROLL
   for (int n = 0; n < C / 8; ++n) u.m[n] = zero_mat();
-  GD_UNROLL
-  for (int m = 0; m < DK / 8; ++m) {
+  Stream b = read_first<true>(x, me);
+  GD_STEP_HELD
+  for (int first = 0; first < DK / 8; first += GD_AHEAD) {
     GD_UNROLL
-    for (int n = 0; n < C / 8; ++n) mma(u.m[n], s.m[m], right_columns<true>(x + (8 * n * DK + 8 * m), DK, me));
+    for (int i = 0; i < GD_AHEAD; ++i) {
+      if (first + i < DK / 8) {
+        const Mat a = held(s, first + i);
+        GD_UNROLL
+        for (int n = 0; n < C / 8; ++n) mma(u.m[n], a, b.b[i][n]);
+        read_step<true>(b, i, x, first + i + GD_AHEAD, me);
+      }
+    }
   }
   return u;
 }
@@ -84,21 +118,24 @@ GD_FN void add_lower(GD_REF(Tokens) u, GD_REF(Tokens) w, GD_GLOBAL(const float) 
   }
 }
 
-// add_keys adds (Kᵀ X)ᵀ for Xᵀ = w to the state, for rows x, queries or keys.
-GD_FN void add_keys(GD_REF(State) s, GD_REF(Tokens) w, GD_GLOBAL(const float) x, Thread me) {
-  GD_UNROLL
-  for (int m = 0; m < DK / 8; ++m) {
+// add_keys multiplies the state by f and adds (Kᵀ X)ᵀ for Xᵀ = w, for rows x, queries
+// or keys.
+GD_FN void add_keys(GD_REF(State) s, float f, GD_REF(Tokens) w, GD_GLOBAL(const float) x, Thread me) {
+  Stream b = read_first<false>(x, me);
+  GD_STEP_HELD
+  for (int first = 0; first < DK / 8; first += GD_AHEAD) {
     GD_UNROLL
-    for (int n = 0; n < C / 8; ++n) mma(s.m[m], w.m[n], right_rows<true>(x + (8 * n * DK + 8 * m), DK, me));
-  }
-}
-
-// decay_state multiplies the state by f.
-GD_FN void decay_state(GD_REF(State) s, float f) {
-  GD_UNROLL
-  for (int m = 0; m < DK / 8; ++m) {
-    GD_UNROLL
-    for (int i = 0; i < 4; ++i) s.m[m].e[i] *= f;
+    for (int i = 0; i < GD_AHEAD; ++i) {
+      if (first + i < DK / 8) {
+        Mat c = held(s, first + i);
+        GD_UNROLL
+        for (int e = 0; e < 4; ++e) c.e[e] *= f;
+        GD_UNROLL
+        for (int n = 0; n < C / 8; ++n) mma(c, w.m[n], b.b[i][n]);
+        hold(s, first + i, c);
+        read_step<false>(b, i, x, first + i + GD_AHEAD, me);
+      }
+    }
   }
 }
 
@@ -155,8 +192,7 @@ GD_FN void chunk_forward(GD_GLOBAL(const float) queries, GD_GLOBAL(const float) 
   const Place at = scan_place(me);
   if (at.limit <= 0) return;
   const int first = plan[plan[1] + 4 * me.x], last = first + plan[plan[1] + 4 * me.x + 1];
-  State s;
-  load_state(s, h0 + state_at(me.x, at.head), at, me);
+  State s = load_state(h0 + state_at(me.x, at.head), at, me);
   for (int chunk = first; chunk < last; ++chunk) {
     const int token = chunk_token(plan, chunk), length = chunk_length(plan, chunk);
     const long rows = key_rows_at(chunk, at.head / R), square = square_at(chunk, at.head);
@@ -167,8 +203,7 @@ GD_FN void chunk_forward(GD_GLOBAL(const float) queries, GD_GLOBAL(const float) 
     add_lower(y, w, scores + square, me);
     store_tokens(y, o + value_at(token - plan[0], at.head), length, at, me);
     scale_tokens(w, gate + GATE_RHO * C, 1, me);
-    decay_state(s, gate[GATE_GAMMA * C + C - 1]);
-    add_keys(s, w, keys + rows, me);
+    add_keys(s, gate[GATE_GAMMA * C + C - 1], w, keys + rows, me);
   }
   store_state(s, ht + state_at(me.x, at.head), at, me);
 }
@@ -180,8 +215,7 @@ GD_FN void chunk_replay(GD_GLOBAL(const float) keys, GD_GLOBAL(const Element) v,
   const Place at = scan_place(me);
   if (at.limit <= 0) return;
   const int first = plan[plan[1] + 4 * me.x], last = first + plan[plan[1] + 4 * me.x + 1];
-  State s;
-  load_state(s, h0 + state_at(me.x, at.head), at, me);
+  State s = load_state(h0 + state_at(me.x, at.head), at, me);
   for (int chunk = first; chunk < last; ++chunk) {
     const int token = chunk_token(plan, chunk), length = chunk_length(plan, chunk);
     const long rows = key_rows_at(chunk, at.head / R);
@@ -191,7 +225,6 @@ GD_FN void chunk_replay(GD_GLOBAL(const float) keys, GD_GLOBAL(const Element) v,
                             params[1], length, at, me);
     store_rows(w, written + value_rows_at(chunk, at.head), length, at, me);
     scale_tokens(w, gate + GATE_RHO * C, 1, me);
-    decay_state(s, gate[GATE_GAMMA * C + C - 1]);
-    add_keys(s, w, keys + rows, me);
+    add_keys(s, gate[GATE_GAMMA * C + C - 1], w, keys + rows, me);
   }
 }

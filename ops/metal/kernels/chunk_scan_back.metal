@@ -23,8 +23,7 @@ GD_FN void chunk_back(GD_GLOBAL(const float) queries, GD_GLOBAL(const float) key
   const Place at = scan_place(me);
   if (at.limit <= 0) return;
   const int first = plan[plan[1] + 4 * me.x], last = first + plan[plan[1] + 4 * me.x + 1];
-  State d;
-  load_state(d, dht + state_at(me.x, at.head), at, me);
+  State d = load_state(dht + state_at(me.x, at.head), at, me);
   for (int chunk = last - 1; chunk >= first; --chunk) {
     const int token = chunk_token(plan, chunk), length = chunk_length(plan, chunk);
     const long rows = key_rows_at(chunk, at.head / R), square = square_at(chunk, at.head);
@@ -49,11 +48,10 @@ GD_FN void chunk_back(GD_GLOBAL(const float) queries, GD_GLOBAL(const float) key
     scale_tokens(b, gate + GATE_BETA * C, 1, me);
     store_tokens(b, dv + value_at(token - plan[0], at.head), length, at, me);
 
-    decay_state(d, gate[GATE_GAMMA * C + C - 1]);
     scale_tokens(dy, gate + GATE_GAMMA * C, params[0], me);
-    add_keys(d, dy, queries + rows, me);
+    add_keys(d, gate[GATE_GAMMA * C + C - 1], dy, queries + rows, me);
     scale_tokens(b, gate + GATE_GAMMA * C, -params[1], me);
-    add_keys(d, b, keys + rows, me);
+    add_keys(d, 1, b, keys + rows, me);
   }
   store_state(d, dh0 + state_at(me.x, at.head), at, me);
 }

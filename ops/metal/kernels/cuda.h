@@ -11,6 +11,12 @@
 #define GD_SHARED(X) X*
 #define GD_REF(X) X&
 #define GD_UNROLL _Pragma("unroll")
+#define GD_UNROLL_HELD _Pragma("unroll 4")
+#define GD_STEP_HELD _Pragma("unroll 1")
+#define GD_UNROLL_LOADS _Pragma("unroll 4")
+#define GD_UNROLL_WIDE _Pragma("unroll GD_WIDE_STEPS")
+
+constexpr int GD_WIDE_STEPS = SIMDGROUPS > 8 ? 1 : 2;
 
 #define GD_BARRIER() __syncthreads()
 #define GD_SIMD_BARRIER() __syncwarp()
@@ -91,3 +97,31 @@ GD_FN void mma(Mat& c, Mat a, Right b) {
   GD_UNROLL
   for (int i = 0; i < 4; ++i) c.e[i] += d[i];
 }
+
+// Held keeps matrices in shared memory, each lane its own part: so they may be indexed
+// at run time, which keeps loops short, and registers are left for what loops load
+// ahead. A kernel has one.
+template <int n>
+struct Held {
+  float4* m;
+};
+
+template <int n>
+GD_FN Held<n> new_held(Thread me) {
+  __shared__ float4 all[SIMDGROUPS * n * 32];
+  return Held<n>{all + (me.simdgroup * n * 32 + me.lane)};
+}
+
+template <int n>
+GD_FN Mat held(Held<n>& h, int i) {
+  const float4 x = h.m[32 * i];
+  return Mat{{x.x, x.y, x.z, x.w}};
+}
+
+template <int n>
+GD_FN void hold(Held<n>& h, int i, Mat a) {
+  h.m[32 * i] = float4{a.e[0], a.e[1], a.e[2], a.e[3]};
+}
+
+// GD_AHEAD steps of a loop are loaded before they are computed with.
+#define GD_AHEAD (128 / C)

@@ -19,6 +19,7 @@ func Example() {
 	// chunk_prepare.metal true
 	// chunk_scan.metal true
 	// chunk_scan_back.metal true
+	// decode.metal true
 	// kkt_solve.metal true
 	// norm.metal true
 	// sequential.metal true

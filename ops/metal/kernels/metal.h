@@ -4,6 +4,10 @@
 #define GD_SHARED(X) threadgroup X*
 #define GD_REF(X) thread X&
 #define GD_UNROLL _Pragma("clang loop unroll(full)")
+#define GD_UNROLL_HELD GD_UNROLL
+#define GD_STEP_HELD GD_UNROLL
+#define GD_UNROLL_LOADS
+#define GD_UNROLL_WIDE
 
 #define GD_BARRIER() metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup)
 #define GD_SIMD_BARRIER() metal::simdgroup_barrier(metal::mem_flags::mem_threadgroup)
@@ -61,3 +65,26 @@ GD_FN void mma(GD_REF(Mat) c, Mat a, Right b) {
     c.e[i + 1] = d.y;
   }
 }
+
+// Held keeps matrices in registers.
+template <int n>
+struct Held {
+  Mat m[n];
+};
+
+template <int n>
+GD_FN Held<n> new_held(Thread) {
+  return Held<n>();
+}
+
+template <int n>
+GD_FN Mat held(GD_REF(Held<n>) h, int i) {
+  return h.m[i];
+}
+
+template <int n>
+GD_FN void hold(GD_REF(Held<n>) h, int i, Mat a) {
+  h.m[i] = a;
+}
+
+#define GD_AHEAD 1

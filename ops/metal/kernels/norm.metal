@@ -39,8 +39,6 @@ GD_FN int last_row(GD_GLOBAL(const int) plan, Thread me) {
   return end < plan[0] ? end : plan[0];
 }
 
-GD_FN float sigmoid(float x) { return 1.0f / (1.0f + GD_EXP(-x)); }
-
 // l2norm: y = x / √(Σ x² + ε).
 GD_FN void l2norm(GD_GLOBAL(const Element) x, GD_GLOBAL(const float) params, GD_GLOBAL(const int) plan,
                   GD_GLOBAL(Element) y, Thread me) {
@@ -74,7 +72,7 @@ GD_FN void gated_norm(GD_GLOBAL(const Element) x, GD_GLOBAL(const float) w, GD_G
     Row a = load_row(x + long(r) * DK, me), gate = load_row(z + long(r) * DK, me);
     const float scale = GD_RSQRT(row_dot(a, a) / DK + params[0]);
     GD_UNROLL
-    for (int i = 0; i < ROW_SHARE; ++i) a.e[i] *= scale * weight.e[i] * gate.e[i] * sigmoid(gate.e[i]);
+    for (int i = 0; i < ROW_SHARE; ++i) a.e[i] *= scale * weight.e[i] * silu(gate.e[i]);
     store_row(a, y + long(r) * DK, me);
   }
 }

@@ -50,10 +50,7 @@ GD_FN void short_conv(GD_GLOBAL(const Element) x, GD_GLOBAL(const float) w, GD_G
                       GD_GLOBAL(Element) y, Thread me) {
   const Part p = conv_part(plan, me);
   Window weights = conv_weights(w, p);
-  for (int t = p.first; t < p.end; ++t) {
-    const float s = conv_sum(x, weights, p, t);
-    y[p.row + long(t) * p.stride] = Element(s / (1 + GD_EXP(-s)));
-  }
+  for (int t = p.first; t < p.end; ++t) y[p.row + long(t) * p.stride] = Element(silu(conv_sum(x, weights, p, t)));
 }
 
 // short_conv_back gives dx, and dw in parts: [sequences, blocks of tokens, channels,
@@ -70,7 +67,7 @@ GD_FN void short_conv_back(GD_GLOBAL(const Element) x, GD_GLOBAL(const float) w,
     for (int i = DV - 1; i > 0; --i) later.e[i] = later.e[i - 1];
     later.e[0] = 0;
     if (t < plan[0]) {
-      const float s = conv_sum(x, weights, p, t), open = 1 / (1 + GD_EXP(-s));
+      const float s = conv_sum(x, weights, p, t), open = sigmoid(s);
       later.e[0] = float(dy[p.row + long(t) * p.stride]) * open * (1 + s * (1 - open));
     }
     if (t < p.end) {
