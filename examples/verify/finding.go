@@ -18,8 +18,9 @@ type finding struct {
 func (f finding) ok() bool { return f.error <= f.bound }
 
 // compare takes the relative L2 error. A want of zeros is met by zeros alone, and
-// one below the range of the arithmetic by what is below it.
-func compare(got, want []float64, tolerance, least float64) finding {
+// one below the range of the arithmetic, whose least number is given, by what is
+// below it. Beside larger ones an element may lack as much as lost for the range.
+func compare(got, want []float64, tolerance, least, lost float64) finding {
 	if what := incomparable(got, want); what != "" {
 		return finding{what: what, error: math.NaN(), bound: tolerance}
 	}
@@ -32,7 +33,7 @@ func compare(got, want []float64, tolerance, least float64) finding {
 	}
 	var diff, norm float64
 	for i, w := range want { // scaled, since squares may leave the range
-		d := got[i]/size - w/size
+		d := max(0, math.Abs(got[i]/size-w/size)-lost/size)
 		diff += d * d
 		norm += w / size * (w / size)
 	}
@@ -43,7 +44,7 @@ func compare(got, want []float64, tolerance, least float64) finding {
 // met by zeros.
 func compareAbsolute(got, want []float64, bound float64) finding {
 	if largest(want) == 0 || incomparable(got, want) != "" {
-		return compare(got, want, bound, 0)
+		return compare(got, want, bound, 0, 0)
 	}
 	f := finding{what: "the absolute error", bound: bound}
 	for i, w := range want {

@@ -13,6 +13,7 @@ type judge struct {
 	dtype tensor.Dtype // of q, k, v and do
 	g     []float64    // [B, T, Hv]
 	heads []head       // the value heads
+	terms int          // of the longest sums, those of dg: K·V
 	// lone are, for dq and dk, the rows [B, S, Hk] whose query or key is zero
 	// before its norm: their gradients are about a thousand times those of others.
 	lone map[string][]bool
@@ -61,6 +62,15 @@ func (j *judge) least(name string) float64 {
 	return 0x1p-126
 }
 
+// lost is what a result's elements may lack where terms of their sums fell below the
+// range.
+func (j *judge) lost() float64 {
+	if j.dtype == tensor.Float64 {
+		return float64(j.terms) * 0x1p-1022
+	}
+	return float64(j.terms) * 0x1p-126
+}
+
 // judge compares a result, and besides the whole of it the parts in which large
 // entries elsewhere would hide an error.
 func (j *judge) judge(name string, got, want []float64) []finding {
@@ -105,7 +115,7 @@ func (j *judge) compare(name, part string, h head, got, want []float64) finding 
 	var f finding
 	switch {
 	case name != "dg" || !h.vanishing:
-		f = compare(got, want, tolerance(j.dtype, name, h.parallel), j.least(name))
+		f = compare(got, want, tolerance(j.dtype, name, h.parallel), j.least(name), j.lost())
 	case j.dtype == tensor.Float64:
 		f = compareAbsolute(got, want, vanishing64)
 	default:

@@ -33,7 +33,7 @@ func TestCompare(t *testing.T) {
 		{"too few", []float64{1}, []float64{1, 0}, nan, 0.1, "1 elements for a reference of 2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			f := compare(test.got, test.want, 0.1, 1e-300)
+			f := compare(test.got, test.want, 0.1, 1e-300, 0)
 			same := math.Abs(f.error-test.error) <= 1e-12*test.error || math.IsNaN(f.error) && math.IsNaN(test.error)
 			if !same || f.bound != test.bound || !strings.Contains(f.what, test.what) {
 				t.Errorf("got %+v, want the error %g, the bound %g and %q", f, test.error, test.bound, test.what)
@@ -173,12 +173,15 @@ func TestJudgeRange(t *testing.T) {
 		{tensor.BFloat16, "o", 1e-44, 0, true},
 		{tensor.Float64, "dg", 1e-44, 0, false},
 		{tensor.Float32, "dg", 1e-37, 0, false},
+		{tensor.Float32, "dg", 1e-37, 0.6e-37, true}, // terms below the range are missing
+		{tensor.Float32, "dg", 1e-37, 0.4e-37, false},
+		{tensor.Float64, "dg", 1e-37, 0.6e-37, false},
 		{tensor.Float16, "o", 1e-10, 0, true},
 		{tensor.Float16, "o", 1e-10, 1e-3, false},
 		{tensor.Float16, "ht", 1e-10, 0, false},
 		{tensor.Float16, "dg", 1e-10, 0, false},
 	} {
-		j := judge{dtype: test.d, g: []float64{0}, heads: make([]head, 1)}
+		j := judge{dtype: test.d, g: []float64{0}, heads: make([]head, 1), terms: 4}
 		if ok := worstOf(j.judge(test.name, []float64{test.got}, []float64{test.want})).ok(); ok != test.accept {
 			t.Errorf("%s of %s: %g for %g, accepted: %v", test.name, test.d, test.got, test.want, ok)
 		}

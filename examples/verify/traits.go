@@ -28,6 +28,7 @@ func newJudge(f *fixture, v variant) (*judge, error) {
 		data[name] = x
 	}
 	j := &judge{dtype: v.dtype, g: data["g"], heads: headsOf(f, data["k"], data["g"], data["beta"])}
+	j.terms = f.inputs["k"].Dim(-1) * f.inputs["v"].Dim(-1)
 	if f.l2norm {
 		j.lone = map[string][]bool{"dq": zeroRows(f, data["q"]), "dk": zeroRows(f, data["k"])}
 	}
