@@ -3,7 +3,7 @@ ARGS =
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ACTIONLINT = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-.PHONY: help setup train generate doctor test test-full bench bench-peers vet lint verify sanitize macos-check clean
+.PHONY: help setup train generate doctor test test-full bench bench-peers vet lint verify sanitize macos-check cuda-check clean
 
 help:
 	@echo 'make train        train a small language model on the Go standard library'
@@ -18,6 +18,7 @@ help:
 	@echo 'make verify       run the gated delta rule on golden files, on the device at hand and by the CPU kernels'
 	@echo 'make sanitize     run the GPU kernels in the emulator under AddressSanitizer and UBSan'
 	@echo 'make macos-check  on Linux: check that all of it builds for macOS'
+	@echo 'make cuda-check   on Linux: compile the GPU kernels for CUDA, without a GPU'
 	@echo 'make setup        install MLX into the cache folder; every target does it'
 	@echo 'make clean        remove the link to it from this clone'
 	@echo
@@ -74,6 +75,11 @@ macos-check:
 	sh scripts/macos_check.sh
 	sh scripts/kernel_check.sh
 	sh scripts/test_kernel_check.sh
+
+# Two minutes on two cores.
+cuda-check: setup
+	sh scripts/cuda_check.sh
+	sh scripts/test_cuda_check.sh
 
 clean:
 	rm -f .deps

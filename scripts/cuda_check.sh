@@ -15,7 +15,8 @@ Compiles the kernels with NVRTC, as MLX does where there is an NVIDIA GPU, for t
 first architecture that they run on and for an H100, and prints their registers,
 memory and time: every kernel of many configurations, or the given FILEs.
 It fails if one does not compile, or keeps variables in memory for want of
-registers with K and V up to 128 and chunks up to 32.
+registers with K and V up to 128 and chunks up to 32. Without FILEs it also runs
+their tests in the emulator with the lane map of CUDA's tensor cores.
 
 NVRTC stays in the cache folder; the first check downloads 90 MB.
 
@@ -43,7 +44,8 @@ trap 'exit 143' TERM
 need_python
 check_needs
 
-if [ $# = 0 ]; then
+given=$#
+if [ "$given" = 0 ]; then
 	printf '{"Replace": {"%s": "%s"}}\n' "$root/ops/metal/cuda_check_test.go" "$scripts/cuda_check/write.go.txt" >"$work/overlay"
 	# A test of package metal writes the texts: they are its own.
 	(cd "$root" && CUDA_CHECK="$work" go test -overlay "$work/overlay" -count=1 -run '^TestCUDACheckWrite$' ./ops/metal) >"$work/log" 2>&1 || {
@@ -54,3 +56,4 @@ if [ $# = 0 ]; then
 fi
 "$python" "$scripts/cuda_check/compile.py" "$nvrtc" "$@" || die "a kernel above does not compile, or takes more than registers"
 say "$# kernels compile for CUDA"
+[ "$given" != 0 ] || (cd "$root" && CGO_CXXFLAGS='-O2 -DEMULATOR_CUDA_LANES' go test -count=1 ./internal/emulator ./ops/metal)

@@ -55,6 +55,16 @@ struct Thread {
   int row, column;
 };
 
+#ifdef EMULATOR_CUDA_LANES
+// The lane map of CUDA's tensor cores: scripts/cuda_check.sh builds the tests so.
+inline Thread thread_at(int lane, int simdgroup, int x, int y) {
+  return Thread{lane, simdgroup, x, y, lane / 4, lane % 4 * 2};
+}
+
+constexpr int GD_ROW_MASK_A = 1, GD_ROW_MASK_B = 2;
+
+constexpr bool GD_RIGHT_TURNED = true;
+#else
 // The lane map of Metal's 8x8 matrices.
 inline Thread thread_at(int lane, int simdgroup, int x, int y) {
   const int quad = lane / 4;
@@ -64,6 +74,7 @@ inline Thread thread_at(int lane, int simdgroup, int x, int y) {
 constexpr int GD_ROW_MASK_A = 1, GD_ROW_MASK_B = 8;
 
 constexpr bool GD_RIGHT_TURNED = false;
+#endif
 
 template <typename P>
 inline Pair even_pair(P p) {
@@ -86,7 +97,8 @@ inline void mma(Mat& c, Mat a, Right b, int line = __builtin_LINE()) {
   const Thread me = thread_at(lane, 0, 0, 0);
   Simdgroup& s = m.here();
   for (int i = 0; i < 4; i++) s.left[me.row + 8 * (i >> 1)][me.column + (i & 1)] = a.e[i];
-  for (int i = 0; i < 2; i++) s.right[me.row][me.column + i] = b.e[i];
+  for (int i = 0; i < 2; i++)
+    (GD_RIGHT_TURNED ? s.right[me.column + i][me.row] : s.right[me.row][me.column + i]) = b.e[i];
   m.meet(Meeting::product, line);
   for (int i = 0; i < 4; i++) c.e[i] += s.product[me.row + 8 * (i >> 1)][me.column + (i & 1)];
 }
@@ -112,7 +124,8 @@ GD_FN void hold(GD_REF(Held<n>) h, int i, Mat a) {
   h.m[i] = a;
 }
 
-#define GD_AHEAD 1
+// As on GPUs that load ahead, and not a divisor of most sizes.
+#define GD_AHEAD 3
 
 template <>
 struct Argument<Thread> {

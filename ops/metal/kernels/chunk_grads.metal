@@ -311,7 +311,7 @@ GD_FN void chunk_grads(GD_GLOBAL(const float) queries, GD_GLOBAL(const float) ke
     store_squares(pairs, shared, me);
     GD_BARRIER();
     for (int c = thread_of(me); c < C; c += threads) {
-      float below = 0;
+      float below = 0; // of which those from the diagonal up are not read
       GD_UNROLL_LOADS
       for (int r = C - 1; r >= 0; --r) {
         below += shared[r * GRADS_PITCH + c];

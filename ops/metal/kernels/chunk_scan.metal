@@ -5,7 +5,9 @@
 // Columns of the state don't depend on each other. A simdgroup takes 16 of them
 // for one run (x) and value head through all chunks: it holds them transposed, as
 // 16 rows, so that every product has on its left what the simdgroup has, and on
-// its right what lies in memory. There is nothing to share and no barrier.
+// its right what lies in memory. There is nothing to share and no barrier. Loops
+// over key elements load for GD_AHEAD steps before they compute: a simdgroup has
+// too little company on a GPU for others to work while it waits.
 // y counts value heads times blocks of SIMDGROUPS * 16 columns.
 
 using State = Held<MAX_DK / 8>; // Sᵀ: a row per value, a column per key element

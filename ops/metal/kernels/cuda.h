@@ -11,11 +11,14 @@
 #define GD_SHARED(X) X*
 #define GD_REF(X) X&
 #define GD_UNROLL _Pragma("unroll")
+
+// Loops over matrices that are held, and loops whose steps wait for memory, are
+// unrolled in part: whole they take seconds to compile, and registers that are not
+// there. WIDE is for steps of many loads, of which large threadgroups have room for one.
 #define GD_UNROLL_HELD _Pragma("unroll 4")
 #define GD_STEP_HELD _Pragma("unroll 1")
 #define GD_UNROLL_LOADS _Pragma("unroll 4")
 #define GD_UNROLL_WIDE _Pragma("unroll GD_WIDE_STEPS")
-
 constexpr int GD_WIDE_STEPS = SIMDGROUPS > 8 ? 1 : 2;
 
 #define GD_BARRIER() __syncthreads()
@@ -98,9 +101,9 @@ GD_FN void mma(Mat& c, Mat a, Right b) {
   for (int i = 0; i < 4; ++i) c.e[i] += d[i];
 }
 
-// Held keeps matrices in shared memory, each lane its own part: so they may be indexed
-// at run time, which keeps loops short, and registers are left for what loops load
-// ahead. A kernel has one.
+// Held keeps matrices in shared memory, where a lane has what is its own: so they may
+// be indexed at run time, and registers are left for what loops load ahead. A kernel
+// makes one.
 template <int n>
 struct Held {
   float4* m;
@@ -123,5 +126,5 @@ GD_FN void hold(Held<n>& h, int i, Mat a) {
   h.m[32 * i] = float4{a.e[0], a.e[1], a.e[2], a.e[3]};
 }
 
-// GD_AHEAD steps of a loop are loaded before they are computed with.
+// GD_AHEAD is the number of steps for which loops over what is held load ahead.
 #define GD_AHEAD (128 / C)

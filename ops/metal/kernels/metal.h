@@ -4,6 +4,9 @@
 #define GD_SHARED(X) threadgroup X*
 #define GD_REF(X) thread X&
 #define GD_UNROLL _Pragma("clang loop unroll(full)")
+
+// Registers can't be indexed at run time, so loops over matrices that are held are
+// unrolled whole; those whose steps wait for memory are left to the compiler.
 #define GD_UNROLL_HELD GD_UNROLL
 #define GD_STEP_HELD GD_UNROLL
 #define GD_UNROLL_LOADS
