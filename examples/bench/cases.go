@@ -41,7 +41,7 @@ type benchmark struct {
 	load  func() (workload, error)
 	work  workload
 	times []time.Duration
-	peak  int64 // the most in a run, inputs included
+	peak  int64 // the most that the engine has in a run, inputs included
 	extra int64 // the same without inputs and results
 	nodes int
 

@@ -29,9 +29,9 @@ It prints a table, or with -json a line for each case with an object of
   peak_bytes             the most memory at a time, inputs included: the engine's
                          and, for cpu, at most what its threads take beside it
   extra_bytes            the same without inputs, outputs and gradients
-  graph_nodes            primitives of the engine in the graph of one run; cpu works
-                         at once and leaves none, and metal, where it evaluates one
-                         segment after the other, those of the last
+  graph_nodes            primitives of the engine in the graph of one run, without
+                         what is evaluated while it is built: kernels that work at
+                         once, and metal's segments but the last
   launches               kernels of this project that one run launches on a GPU, or
                          in the emulator
   flops                  multiplications and additions of the formulas' products,

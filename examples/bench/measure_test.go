@@ -132,6 +132,13 @@ func TestCount(t *testing.T) {
 	if b.count(map[string]int{"Matmul": 2, "Exp": 1}); b.nodes != 3 || b.launches != 5 {
 		t.Errorf("%d nodes, %d launches, want 3 and 5", b.nodes, b.launches)
 	}
+	b = &benchmark{beside: 7}
+	if b.count(map[string]int{"Exp": 1}); b.beside != 7 {
+		t.Errorf("%d bytes beside the engine's, want 7", b.beside)
+	}
+	if b.count(map[string]int{"HostOp": 1}); b.beside != 0 {
+		t.Errorf("%d bytes beside the engine's, which has them all", b.beside)
+	}
 	for planned, want := range map[int]int{3: 4, 8: 8} { // some may have run on the way
 		b = &benchmark{launches: planned}
 		if b.count(map[string]int{"Matmul": 2, "CustomKernel": 4}); b.nodes != 6 || b.launches != want {
