@@ -85,7 +85,7 @@ func TestGenerate(t *testing.T) {
 	}
 }
 
-// What computed the rule in training is saved with the model, and makes no difference.
+// What computed the rule in training is not saved with the model.
 func TestGenerateImplementations(t *testing.T) {
 	var texts []string
 	for _, impl := range []gateddelta.Implementation{gateddelta.Chunk, gateddelta.CPU, gateddelta.Metal} {

@@ -14,10 +14,13 @@ import (
 const configKey = "config"
 
 // Save writes the weights to a safetensors file, under their Hugging Face names,
-// with the configuration as JSON under "config" in its metadata. The file
-// appears whole or not at all.
+// with the configuration as JSON under "config" in its metadata, but for
+// Implementation, which is a choice for a machine. The file appears whole or not at
+// all.
 func (m *Model) Save(path string) error {
-	config, err := json.Marshal(m.cfg)
+	cfg := m.cfg
+	cfg.Implementation = ""
+	config, err := json.Marshal(cfg)
 	if err != nil {
 		return errors.Wrap(err, "qla.Model.Save")
 	}

@@ -11,8 +11,25 @@ import (
 
 	"github.com/deltatape/deltatape/models/internal/layertest"
 	"github.com/deltatape/deltatape/models/nn"
+	"github.com/deltatape/deltatape/ops/gateddelta"
 	"github.com/deltatape/deltatape/tensor"
 )
+
+// TestSaveIsForAnyMachine wants a model that was trained by the kernels of one machine
+// to be free of them where it is loaded.
+func TestSaveIsForAnyMachine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	if err := newModel(t, with(tiny, func(c *Config) { c.Implementation = gateddelta.CPU }), 1).Save(path); err != nil {
+		t.Fatal(err)
+	}
+	back, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := back.Config().Implementation; got != gateddelta.Auto {
+		t.Errorf("the implementation came back as %q, want %q", got, gateddelta.Auto)
+	}
+}
 
 func TestSaveAndLoad(t *testing.T) {
 	for _, test := range []struct {
