@@ -13,7 +13,7 @@ import (
 // checkResults reports the first operation whose outputs can't be evaluated, or
 // are not finite if that reaches one of the results.
 func (g *graph) checkResults(outs []*Var) error {
-	for _, ctx := range g.nodes {
+	for _, ctx := range g.nodes() {
 		for i, v := range ctx.out {
 			if err := tensor.Eval(v.value); err != nil {
 				return errors.Wrapf(err, "evaluating output %d of %v", i, ctx)
@@ -53,7 +53,7 @@ func (c *Context) checkGradients(in []*tensor.Tensor) error {
 // firstNonFinite says where in the forward pass the first value that is not
 // finite came up.
 func (g *graph) firstNonFinite() string {
-	for _, ctx := range g.nodes {
+	for _, ctx := range g.nodes() {
 		for i, v := range ctx.out {
 			found, err := nonFinite(v.value)
 			if err != nil {

@@ -97,7 +97,7 @@ func (t *Tape) backward(outs []*Var, seeds []*tensor.Tensor, wrt []*Var) (*Gradi
 		return nil, err
 	}
 	for _, p := range t.inOrder {
-		if l := t.leaves[p]; l.version != p.version && l.v.requires && s.grads[l.v.slot] != nil {
+		if l := t.leaves[p]; l.version != p.version && s.reached(l.v) {
 			return nil, errors.Errorf("parameter %q was set after the forward pass used it: the gradient would belong to the old value", p.name)
 		}
 	}

@@ -211,43 +211,6 @@ func TestNilGradient(t *testing.T) {
 	}
 }
 
-func TestNeedsAndAbsentOperands(t *testing.T) {
-	var forward, back []bool
-	record := func(list *[]bool, ctx *autograd.Context) {
-		*list = nil
-		for i := -1; i < 4; i++ {
-			*list = append(*list, ctx.Needs(i))
-		}
-	}
-	f := custom{
-		func(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
-			record(&forward, ctx)
-			if in[1] != nil {
-				t.Error("the absent operand is not nil")
-			}
-			return []*tensor.Tensor{tensor.Mul(in[0], in[2])}
-		},
-		func(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
-			record(&back, ctx)
-			return []*tensor.Tensor{grad[0], grad[0], grad[0]} // more than is needed
-		},
-	}
-	want := []bool{false, true, false, false, false}
-	tape := newTape(t)
-	x := tape.Var(vec(1, 2))
-	backward(t, sum(autograd.Apply(f, x, nil, tape.Const(vec(3, 4)))[0]))
-	if !slices.Equal(forward, want) || !slices.Equal(back, want) {
-		t.Errorf("want %v, got %v forwards and %v backwards", want, forward, back)
-	}
-
-	silent := autograd.NoGrad()
-	defer silent.Close()
-	autograd.Apply(f, silent.Var(vec(1, 2)), nil, silent.Const(vec(3, 4)))
-	if slices.Contains(forward, true) {
-		t.Errorf("without recording: got %v, want none needed", forward)
-	}
-}
-
 // Outputs and gradients that are not new tensors.
 func TestSharedTensors(t *testing.T) {
 	own := vec(10, 20)

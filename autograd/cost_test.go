@@ -82,6 +82,60 @@ func toySteps() []toyStep {
 				return tensor.Mean(tensor.Square(tensor.Sub(tensor.MatMul(p, w), x[4])), false)
 			},
 			[]*tensor.Tensor{x, wq, wk, wv, target}},
+		{"norm by hand",
+			func(v []*autograd.Var) *autograd.Var {
+				m := ops.Sub(v[0], ops.Mean(v[0], true, -1))
+				r := ops.Rsqrt(ops.AddScalar(ops.Mean(ops.Square(m), true, -1), eps))
+				return ops.Sum(ops.Mul(ops.Mul(ops.Mul(m, r), v[1]), v[2]), false)
+			},
+			func(x []*tensor.Tensor) *tensor.Tensor {
+				m := tensor.Sub(x[0], tensor.Mean(x[0], true, -1))
+				r := tensor.Rsqrt(tensor.AddScalar(tensor.Mean(tensor.Square(m), true, -1), eps))
+				return tensor.Sum(tensor.Mul(tensor.Mul(tensor.Mul(m, r), x[1]), x[2]), false)
+			},
+			[]*tensor.Tensor{x, gain, target}},
+		{"joined, cut and compared",
+			func(v []*autograd.Var) *autograd.Var {
+				y := ops.Concat(-1, v[0], v[1])
+				return ops.Sum(ops.Mul(ops.SliceAxis(y, -1, 0, 16), ops.Maximum(ops.SliceAxis(y, -1, 16, 32), v[0])), false)
+			},
+			func(x []*tensor.Tensor) *tensor.Tensor {
+				y := tensor.Concat(-1, x[0], x[1])
+				return tensor.Sum(tensor.Mul(tensor.SliceAxis(y, -1, 0, 16), tensor.Maximum(tensor.SliceAxis(y, -1, 16, 32), x[0])), false)
+			},
+			[]*tensor.Tensor{x, target}},
+		{"the smaller one of a row",
+			func(v []*autograd.Var) *autograd.Var {
+				return ops.Mean(ops.Square(ops.MatMul(ops.Minimum(ops.MatMul(v[0], v[1]), ops.Exp(v[2])), v[3])), false)
+			},
+			func(x []*tensor.Tensor) *tensor.Tensor {
+				return tensor.Mean(tensor.Square(tensor.MatMul(tensor.Minimum(tensor.MatMul(x[0], x[1]), tensor.Exp(x[2])), x[3])), false)
+			},
+			[]*tensor.Tensor{x, up, bias, down}},
+		{"rotated halves",
+			func(v []*autograd.Var) *autograd.Var {
+				a, b := ops.SliceAxis(v[0], -1, 0, 8), ops.SliceAxis(v[0], -1, 8, 16)
+				c, s := ops.Cos(v[1]), ops.Sin(v[1])
+				y := ops.Concat(-1, ops.Sub(ops.Mul(a, c), ops.Mul(b, s)), ops.Add(ops.Mul(a, s), ops.Mul(b, c)))
+				return ops.Sum(ops.Square(y), false)
+			},
+			func(x []*tensor.Tensor) *tensor.Tensor {
+				a, b := tensor.SliceAxis(x[0], -1, 0, 8), tensor.SliceAxis(x[0], -1, 8, 16)
+				c, s := tensor.Cos(x[1]), tensor.Sin(x[1])
+				y := tensor.Concat(-1, tensor.Sub(tensor.Mul(a, c), tensor.Mul(b, s)), tensor.Add(tensor.Mul(a, s), tensor.Mul(b, c)))
+				return tensor.Sum(tensor.Square(y), false)
+			},
+			[]*tensor.Tensor{x, randn(12, 8)}},
+		{"softmax by hand",
+			func(v []*autograd.Var) *autograd.Var {
+				e := ops.Exp(ops.Sub(v[0], ops.Max(v[0], true, -1)))
+				return ops.Sum(ops.Mul(ops.Div(e, ops.Sum(e, true, -1)), v[1]), false)
+			},
+			func(x []*tensor.Tensor) *tensor.Tensor {
+				e := tensor.Exp(tensor.Sub(x[0], tensor.Max(x[0], true, -1)))
+				return tensor.Sum(tensor.Mul(tensor.Div(e, tensor.Sum(e, true, -1)), x[1]), false)
+			},
+			[]*tensor.Tensor{x, target}},
 		{"linear attention with decay",
 			func(v []*autograd.Var) *autograd.Var {
 				q, k, w := ops.MatMul(v[0], v[1]), ops.MatMul(v[0], v[2]), ops.MatMul(v[0], v[3])

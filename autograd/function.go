@@ -24,19 +24,22 @@ type Function interface {
 	// Backward turns the gradients of the outputs into those of the operands,
 	// one each: of the operand's shape and dtype, or nil for none. The gradient
 	// of an output on which nothing depends is zeros. The slice is valid
-	// during the call only.
+	// during the call only. A Backward that has to evaluate tensors does so by
+	// tensor.EvalAhead: then the gradients that wait elsewhere are evaluated,
+	// too, and let go of what they hold.
 	Backward(ctx *Context, grad ...*tensor.Tensor) []*tensor.Tensor
 }
 
 // Context is one application of a Function, and the node of it in the graph. It
 // carries what Forward leaves for Backward.
 type Context struct {
-	fn    Function
-	graph *graph
-	in    []*Var // nil where an operand is absent
-	out   []*Var
-	saved []*tensor.Tensor
-	owned []*tensor.Tensor // those of saved that nothing else refers to
+	fn     Function
+	graph  *graph
+	before *Context // the node before it
+	in     []*Var   // nil where an operand is absent
+	out    []*Var
+	saved  []*tensor.Tensor
+	owned  []*tensor.Tensor // those of saved that nothing else refers to
 
 	recorded bool
 	spent    bool // a backward pass has been here and freed what was saved
@@ -73,6 +76,21 @@ func (c *Context) Saved(i int) *tensor.Tensor {
 // is false for all of them if the operation is not recorded.
 func (c *Context) Needs(i int) bool {
 	return c.recorded && i >= 0 && i < len(c.in) && c.in[i] != nil && c.in[i].requires
+}
+
+// OperandShape returns the lengths of the axes of operand i, which must not be
+// absent.
+func (c *Context) OperandShape(i int) []int { return c.operand(i).Shape() }
+
+// OperandDtype returns the type of the elements of operand i, which must not be
+// absent.
+func (c *Context) OperandDtype(i int) tensor.Dtype { return c.operand(i).Dtype() }
+
+func (c *Context) operand(i int) *tensor.Tensor {
+	if i < 0 || i >= len(c.in) || c.in[i] == nil {
+		panic(tensor.NewError(c.op(), nil, "operand %d of %d is absent", i, len(c.in)))
+	}
+	return c.in[i].value
 }
 
 // AllowNilGrads makes absent gradients of outputs arrive in Backward as nil in
@@ -133,7 +151,7 @@ func Apply(f Function, in ...*Var) []*Var {
 			ctx.site = tensor.NewError("", nil, "").Site
 		}
 		ctx.out = append(ctx.out0[:0], out...)
-		g.nodes = append(g.nodes, ctx)
+		g.record(ctx)
 	} else {
 		t.reuse(ctx)
 	}
@@ -178,7 +196,7 @@ func (c *Context) settle(values []*tensor.Tensor, start mark) []*Var {
 	}
 	fresh := t.since(start)
 	requires := c.requires()
-	out := make([]*Var, len(values))
+	out := t.spareList(len(values))
 	for i, y := range values {
 		if y == nil || y.Closed() {
 			panic(tensor.NewError(c.op(), nil, "output %d of Forward is nil or closed", i))

@@ -1,6 +1,10 @@
 package autograd
 
-import "github.com/deltatape/deltatape/tensor"
+import (
+	"slices"
+
+	"github.com/deltatape/deltatape/tensor"
+)
 
 // mode says what becomes of the operations of a graph.
 type mode int
@@ -18,8 +22,8 @@ type graph struct {
 	outer *graph // nil for a tape's own
 	mode  mode
 
-	nodes []*Context // in the order of their application, which is topological
-	slots int        // gradients that a sweep may meet
+	last  *Context // the newest node; nodes are a list, in the order of their application, which is topological
+	slots int      // gradients that a sweep may meet
 	hooks map[int][]hook
 
 	// Vars of outer that the function of a Checkpoint reached without having
@@ -28,8 +32,22 @@ type graph struct {
 	standIns map[*Var]*Var
 }
 
+// record adds a node.
+func (g *graph) record(ctx *Context) { ctx.before, g.last = g.last, ctx }
+
+// nodes lists the nodes, oldest first.
+func (g *graph) nodes() []*Context {
+	var list []*Context
+	for ctx := g.last; ctx != nil; ctx = ctx.before {
+		list = append(list, ctx)
+	}
+	slices.Reverse(list)
+	return list
+}
+
 func (g *graph) newVar(value *tensor.Tensor, requires bool) *Var {
-	v := &Var{graph: g, value: value, requires: requires && g.mode != off}
+	v := g.tape.spareVar()
+	v.graph, v.value, v.requires = g, value, requires && g.mode != off
 	if v.requires {
 		v.slot = g.slots
 		g.slots++

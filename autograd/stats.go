@@ -37,10 +37,11 @@ type OpStats struct {
 // retained. A Checkpoint keeps its operands, and the values that its function
 // reached besides.
 func (t *Tape) Stats() Stats {
-	s := Stats{Nodes: len(t.root.nodes), Tensors: t.scope.Len()}
+	nodes := t.root.nodes()
+	s := Stats{Nodes: len(nodes), Tensors: t.scope.Len()}
 	counted := make(map[*tensor.Tensor]bool)
 	place := make(map[string]int)
-	for _, c := range t.root.nodes {
+	for _, c := range nodes {
 		name := nameOf(c.fn)
 		i, ok := place[name]
 		if !ok {

@@ -19,8 +19,9 @@ type sweep struct {
 	// nothing else refers to.
 	grads []*tensor.Tensor
 
-	made []bool       // slots of outputs of nodes; the others are leaves
-	kept map[int]bool // slots whose gradients are wanted; nil for all leaves
+	made    []bool       // slots of outputs of nodes; the others are leaves
+	kept    map[int]bool // slots whose gradients are wanted; nil for all leaves
+	dropped map[int]bool // slots of leaves that got a gradient which is not
 
 	passing []*tensor.Tensor // memory of pass
 }
@@ -67,24 +68,32 @@ func (s *sweep) add(slot int, grad *tensor.Tensor) {
 
 // only makes the sweep keep the gradients of vars, and of no other leaves.
 func (s *sweep) only(vars []*Var) {
-	s.kept = make(map[int]bool, len(vars))
+	s.kept, s.dropped = make(map[int]bool, len(vars)), make(map[int]bool)
 	for _, v := range vars {
 		s.kept[v.slot] = true
 	}
+}
+
+// wants reports whether the gradient of v is kept or flows on.
+func (s *sweep) wants(v *Var) bool { return s.kept == nil || !v.leaf || s.kept[v.slot] }
+
+// reached reports whether a gradient came to v.
+func (s *sweep) reached(v *Var) bool {
+	return v.requires && (s.grads[v.slot] != nil || s.dropped[v.slot])
 }
 
 // run sweeps the graph. Then grads has the gradients of all leaves, until finish.
 // A panic with *tensor.Error of an operation becomes an error that names it.
 func (s *sweep) run() error {
 	var err error
-	at := len(s.g.nodes)
+	at := s.g.last
 	panicked := tensor.Try(func() {
-		for at--; at >= 0 && err == nil; at-- {
-			err = s.step(s.g.nodes[at])
+		for ; at != nil && err == nil; at = at.before {
+			err = s.step(at)
 		}
 	})
 	if panicked != nil {
-		return errors.Wrapf(panicked, "backward of %v", s.g.nodes[at])
+		return errors.Wrapf(panicked, "backward of %v", at)
 	}
 	return err
 }
@@ -124,6 +133,7 @@ func (s *sweep) step(ctx *Context) error {
 		}
 		t.operands = append(t.operands, grad)
 	}
+	ahead := tensor.EvaluationsAhead()
 	in, err := ctx.backward(slices.Clip(t.operands[base:]))
 	t.operands = t.operands[:base]
 	if err == nil {
@@ -136,7 +146,23 @@ func (s *sweep) step(ctx *Context) error {
 	if !t.retain {
 		ctx.release()
 	}
+	if tensor.EvaluationsAhead() != ahead {
+		s.catchUp()
+	}
 	return nil
+}
+
+// catchUp evaluates the gradients that there are, after a Backward that evaluated
+// its operands: as long as gradients wait, they hold on to what was evaluated for
+// them, in all layers that the sweep has been through.
+func (s *sweep) catchUp() {
+	var waiting []*tensor.Tensor
+	for _, grad := range s.grads {
+		if grad != nil {
+			waiting = append(waiting, grad)
+		}
+	}
+	_ = tensor.EvalAhead(waiting...) // which leaves errors to the gradients
 }
 
 // intact reports what Backward closed that others may read.
@@ -191,14 +217,20 @@ func (s *sweep) pass(ctx *Context, in, handles []*tensor.Tensor) {
 	}
 	s.passing = s.passing[:0]
 	for i, grad := range in {
-		if grad != nil && ctx.Needs(i) && !take(handles, grad) {
+		switch {
+		case grad == nil || !ctx.Needs(i):
+			grad = nil
+		case !s.wants(ctx.in[i]):
+			s.dropped[ctx.in[i].slot] = true
+			grad = nil
+		case !take(handles, grad):
 			grad = s.g.tape.scope.Use(grad)
 		}
 		s.passing = append(s.passing, grad)
 	}
 	// Adding frees handles, of which one may have been returned several times.
 	for i, grad := range s.passing {
-		if grad != nil && ctx.Needs(i) {
+		if grad != nil {
 			s.add(ctx.in[i].slot, grad)
 		}
 	}

@@ -23,6 +23,11 @@ type Tape struct {
 	used  int      // of the last slab
 	spare *Context // given back by an operation that was not recorded
 
+	// Made in numbers, since one at a time costs more. They are not used again: who
+	// has one may keep it.
+	vars  []Var
+	lists []*Var
+
 	// Memory that recording uses again and again.
 	operands []*tensor.Tensor // a stack of argument lists
 	fresh    []*tensor.Tensor
@@ -127,6 +132,7 @@ func (t *Tape) Close() {
 		slabs.Put(s)
 	}
 	t.slabs, t.spare, t.operands, t.fresh = nil, nil, nil, nil
+	t.vars, t.lists = nil, nil
 }
 
 func (t *Tape) mustBeOpen(op string) {
@@ -148,6 +154,26 @@ func (t *Tape) newContext() *Context {
 	ctx := &t.slabs[len(t.slabs)-1][t.used]
 	t.used++
 	return ctx
+}
+
+// spareVar returns a zero Var.
+func (t *Tape) spareVar() *Var {
+	if len(t.vars) == 0 {
+		t.vars = make([]Var, 32)
+	}
+	v := &t.vars[0]
+	t.vars = t.vars[1:]
+	return v
+}
+
+// spareList returns a list for n Vars.
+func (t *Tape) spareList(n int) []*Var {
+	if n > len(t.lists) {
+		t.lists = make([]*Var, max(n, 64))
+	}
+	list := t.lists[:n:n]
+	t.lists = t.lists[n:]
+	return list
 }
 
 // reuse takes back the Context of an operation that was not recorded.

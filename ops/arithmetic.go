@@ -49,23 +49,45 @@ func whereZero(x, yes, no *tensor.Tensor) *tensor.Tensor {
 // Maximum returns the greater of a and b. Where they are equal each has half of
 // the gradient.
 func Maximum(a, b *autograd.Var) *autograd.Var {
-	return binary("Maximum", tensor.Maximum, a, b,
-		withTwo(readA|readB, func(g, a, b *tensor.Tensor) *tensor.Tensor { return towardsGreater(g, a, b) }),
-		withTwo(readA|readB, func(g, a, b *tensor.Tensor) *tensor.Tensor { return towardsGreater(g, b, a) }))
+	notNil("Maximum", a, b)
+	return apply("Maximum", choice{"ops.Maximum", tensor.Maximum, tensor.Greater}, a, b)[0]
 }
 
 // Minimum returns the smaller of a and b. Where they are equal each has half of
 // the gradient.
 func Minimum(a, b *autograd.Var) *autograd.Var {
-	return binary("Minimum", tensor.Minimum, a, b,
-		withTwo(readA|readB, func(g, a, b *tensor.Tensor) *tensor.Tensor { return towardsGreater(g, b, a) }),
-		withTwo(readA|readB, func(g, a, b *tensor.Tensor) *tensor.Tensor { return towardsGreater(g, a, b) }))
+	notNil("Minimum", a, b)
+	return apply("Minimum", choice{"ops.Minimum", tensor.Minimum, tensor.Less}, a, b)[0]
 }
 
-// towardsGreater returns g where a > b, half of it where a = b, and 0 elsewhere.
-func towardsGreater(g, a, b *tensor.Tensor) *tensor.Tensor {
+// choice is the one of a and b that beats the other. It is no rule because its
+// gradients are computed together: what one operand does not get is the other's.
+type choice struct {
+	name     string
+	f, beats func(a, b *tensor.Tensor) *tensor.Tensor
+}
+
+func (c choice) String() string { return c.name }
+
+func (c choice) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	ctx.Save(in...)
+	return []*tensor.Tensor{c.f(in[0], in[1])}
+}
+
+func (c choice) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	g := grad[0]
+	shape := g.Shape()
+	a, b := tensor.BroadcastTo(ctx.Saved(0), shape...), tensor.BroadcastTo(ctx.Saved(1), shape...)
 	tied := tensor.Where(tensor.Equal(a, b), tensor.MulScalar(g, 0.5), tensor.Like(g, 0))
-	return tensor.Where(tensor.Greater(a, b), g, tied)
+	da := tensor.Where(c.beats(a, b), g, tied)
+	out := make([]*tensor.Tensor, 2)
+	if ctx.Needs(0) {
+		out[0] = fitted(ctx, 0, da)
+	}
+	if ctx.Needs(1) {
+		out[1] = fitted(ctx, 1, tensor.Sub(g, da))
+	}
+	return out
 }
 
 // LogAddExp returns log(e^a + e^b) without overflow. Where a and b are equal, and
@@ -104,7 +126,29 @@ func Clip(x *autograd.Var, low, high float64) *autograd.Var {
 
 // Where returns x where cond is true and y elsewhere, all three broadcast.
 func Where(cond *tensor.Tensor, x, y *autograd.Var) *autograd.Var {
-	return ternary("Where", tensor.Where, constant("Where", cond, x), x, y, none,
-		with(readA, func(g, cond *tensor.Tensor) *tensor.Tensor { return tensor.Where(cond, g, tensor.Like(g, 0)) }),
-		with(readA, func(g, cond *tensor.Tensor) *tensor.Tensor { return tensor.Where(cond, tensor.Like(g, 0), g) }))
+	notNil("Where", x, y)
+	return apply("Where", where{}, constant("Where", cond, x), x, y)[0]
+}
+
+// where keeps the condition. A rule takes more time to record.
+type where struct{}
+
+func (where) String() string { return "ops.Where" }
+
+func (where) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	ctx.Save(in[0])
+	return []*tensor.Tensor{tensor.Where(in[0], in[1], in[2])}
+}
+
+func (where) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	cond, g := ctx.Saved(0), grad[0]
+	zero := tensor.Like(g, 0)
+	out := make([]*tensor.Tensor, 3)
+	if ctx.Needs(1) {
+		out[1] = fitted(ctx, 1, tensor.Where(cond, g, zero))
+	}
+	if ctx.Needs(2) {
+		out[2] = fitted(ctx, 2, tensor.Where(cond, zero, g))
+	}
+	return out
 }

@@ -150,20 +150,23 @@ func Norm(x *autograd.Var, keepDims bool, axes ...int) *autograd.Var {
 	}))
 }
 
-// unreduce gives the reduced axes of a tensor of the given shape back to its
-// reduction y, with length 1.
+// unreduce makes the reduction y of a tensor of the given shape broadcast to that:
+// it gives reduced axes back, with length 1, unless the first ones were reduced,
+// which broadcasting adds by itself.
 func unreduce(y *tensor.Tensor, shape, axes []int) *tensor.Tensor {
-	if y.NDim() == len(shape) {
+	gone := len(shape) - y.NDim()
+	if gone == 0 || len(axes) == 0 {
 		return y
 	}
 	kept := slices.Clone(shape)
-	for i := range kept {
-		if len(axes) == 0 {
-			kept[i] = 1
-		}
-	}
+	first := true
 	for _, a := range axes {
-		kept[(a+len(kept))%len(kept)] = 1
+		a = (a + len(kept)) % len(kept)
+		kept[a] = 1
+		first = first && a < gone
+	}
+	if first {
+		return y
 	}
 	return tensor.Reshape(y, kept...)
 }

@@ -7,55 +7,41 @@ import (
 	"github.com/deltatape/deltatape/tensor"
 )
 
-// A rule is an op of one result and up to three operands, given by its forward
+// A rule is an op of one result and two or three operands, given by its forward
 // function and one vjp for each operand. It keeps for the backward pass only
 // what the vjps of operands that need a gradient read, and fits each gradient
 // to its operand: what was broadcast is summed, what was promoted is converted
 // back.
 type rule struct {
 	name     string
-	forward  any // func(x *tensor.Tensor) *tensor.Tensor, or of (a, b) or (a, b, c)
+	forward  any // func(a, b *tensor.Tensor) *tensor.Tensor, or of (a, b, c)
 	vjps     [3]vjp
 	operands uint8
-	dtypes   [3]tensor.Dtype
-	shapes   *[3][]int // nil where the gradients have the operands' shapes already, all or one
+}
+
+// unaryRule is a rule of one operand.
+type unaryRule struct {
+	name    string
+	forward func(x *tensor.Tensor) *tensor.Tensor
+	dx      vjp
 }
 
 // unary is the op y = f(x).
 func unary(name string, f func(x *tensor.Tensor) *tensor.Tensor, x *autograd.Var, dx vjp) *autograd.Var {
 	notNil(name, x)
-	r := &rule{name: name, forward: f, vjps: [3]vjp{dx}}
-	return r.apply(false, x)
+	return apply(name, &unaryRule{name, f, dx}, x)[0]
 }
 
 // binary is the op y = f(a, b).
 func binary(name string, f func(a, b *tensor.Tensor) *tensor.Tensor, a, b *autograd.Var, da, db vjp) *autograd.Var {
 	notNil(name, a, b)
-	r := &rule{name: name, forward: f, vjps: [3]vjp{da, db}}
-	return r.apply(!sameShape(a.Value(), b.Value()), a, b)
+	return apply(name, &rule{name: name, forward: f, vjps: [3]vjp{da, db}, operands: 2}, a, b)[0]
 }
 
 // ternary is the op y = f(a, b, c).
 func ternary(name string, f func(a, b, c *tensor.Tensor) *tensor.Tensor, a, b, c *autograd.Var, da, db, dc vjp) *autograd.Var {
 	notNil(name, a, b, c)
-	r := &rule{name: name, forward: f, vjps: [3]vjp{da, db, dc}}
-	return r.apply(true, a, b, c)
-}
-
-// apply completes the rule and runs it. broadcasts says that the gradient of
-// an operand may come out in another shape.
-func (r *rule) apply(broadcasts bool, in ...*autograd.Var) *autograd.Var {
-	r.operands = uint8(len(in))
-	for i, x := range in {
-		r.dtypes[i] = x.Dtype()
-		if x.RequiresGrad() && (broadcasts || r.vjps[i].takesShape()) {
-			if r.shapes == nil {
-				r.shapes = new([3][]int)
-			}
-			r.shapes[i] = x.Shape()
-		}
-	}
-	return apply(r.name, r, in...)[0]
+	return apply(name, &rule{name: name, forward: f, vjps: [3]vjp{da, db, dc}, operands: 3}, a, b, c)[0]
 }
 
 // reads is the set of values that a vjp reads beside the gradient.
@@ -91,60 +77,58 @@ func withAndShape(r reads, f func(g, s *tensor.Tensor, shape []int) *tensor.Tens
 	return vjp{r, f}
 }
 
-func (v *vjp) takesShape() bool {
-	switch v.f.(type) {
-	case func(*tensor.Tensor, []int) *tensor.Tensor, func(_, _ *tensor.Tensor, _ []int) *tensor.Tensor:
-		return true
-	}
-	return false
-}
-
 // same is the vjp of what passes values on.
 func same(g *tensor.Tensor) *tensor.Tensor { return g }
 
 // String names the op in errors.
 func (r *rule) String() string { return "ops." + r.name }
 
+// String names the op in errors.
+func (r *unaryRule) String() string { return "ops." + r.name }
+
 func (r *rule) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
-	values := [4]*tensor.Tensor{} // in the order of the bits of reads
+	var values [4]*tensor.Tensor // in the order of the bits of reads
 	copy(values[:], in)
-	var y *tensor.Tensor
 	switch f := r.forward.(type) {
-	case func(x *tensor.Tensor) *tensor.Tensor:
-		y = f(in[0])
 	case func(a, b *tensor.Tensor) *tensor.Tensor:
-		y = f(in[0], in[1])
+		values[3] = f(in[0], in[1])
 	case func(a, b, c *tensor.Tensor) *tensor.Tensor:
-		y = f(in[0], in[1], in[2])
+		values[3] = f(in[0], in[1], in[2])
 	}
-	values[3] = y
-	saved := r.saved(ctx)
+	save(ctx, r.saved(ctx), &values)
+	return []*tensor.Tensor{values[3]}
+}
+
+func (r *unaryRule) Forward(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	y := r.forward(in[0])
+	if ctx.Needs(0) {
+		save(ctx, r.dx.reads, &[4]*tensor.Tensor{in[0], nil, nil, y})
+	}
+	return []*tensor.Tensor{y}
+}
+
+// save saves those of the values that are in the set.
+func save(ctx *autograd.Context, set reads, values *[4]*tensor.Tensor) {
 	for i, t := range values {
-		if saved&(1<<i) != 0 {
+		if set&(1<<i) != 0 {
 			ctx.Save(t)
 		}
 	}
-	return []*tensor.Tensor{y}
 }
 
 func (r *rule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
 	saved := r.saved(ctx)
 	out := make([]*tensor.Tensor, r.operands)
 	for i := range out {
-		if !ctx.Needs(i) {
-			continue
+		if ctx.Needs(i) {
+			out[i] = r.vjps[i].gradient(ctx, i, saved, grad[0])
 		}
-		var shape []int
-		if r.shapes != nil {
-			shape = r.shapes[i]
-		}
-		g := r.vjps[i].apply(ctx, saved, grad[0], shape)
-		if shape != nil {
-			g = tensor.SumTo(g, shape)
-		}
-		out[i] = narrow(g, r.dtypes[i])
 	}
 	return out
+}
+
+func (r *unaryRule) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	return []*tensor.Tensor{r.dx.gradient(ctx, 0, r.dx.reads, grad[0])}
 }
 
 // saved is the set of values that the vjps in use read.
@@ -158,7 +142,8 @@ func (r *rule) saved(ctx *autograd.Context) reads {
 	return set
 }
 
-func (v *vjp) apply(ctx *autograd.Context, saved reads, g *tensor.Tensor, shape []int) *tensor.Tensor {
+// gradient is that of operand i, in its shape and dtype.
+func (v *vjp) gradient(ctx *autograd.Context, i int, saved reads, g *tensor.Tensor) *tensor.Tensor {
 	var s, t *tensor.Tensor
 	if v.reads != 0 {
 		low := v.reads & -v.reads
@@ -169,17 +154,24 @@ func (v *vjp) apply(ctx *autograd.Context, saved reads, g *tensor.Tensor, shape 
 	}
 	switch f := v.f.(type) {
 	case func(g *tensor.Tensor) *tensor.Tensor:
-		return f(g)
+		g = f(g)
 	case func(g, s *tensor.Tensor) *tensor.Tensor:
-		return f(g, s)
+		g = f(g, s)
 	case func(g, s, t *tensor.Tensor) *tensor.Tensor:
-		return f(g, s, t)
+		g = f(g, s, t)
 	case func(g *tensor.Tensor, shape []int) *tensor.Tensor:
-		return f(g, shape)
+		g = f(g, ctx.OperandShape(i))
 	case func(g, s *tensor.Tensor, shape []int) *tensor.Tensor:
-		return f(g, s, shape)
+		g = f(g, s, ctx.OperandShape(i))
+	default:
+		panic("ops: a vjp without a function")
 	}
-	panic("ops: a vjp without a function")
+	return fitted(ctx, i, g)
+}
+
+// fitted gives a gradient the shape and dtype of operand i.
+func fitted(ctx *autograd.Context, i int, g *tensor.Tensor) *tensor.Tensor {
+	return narrow(tensor.SumTo(g, ctx.OperandShape(i)), ctx.OperandDtype(i))
 }
 
 // index returns the place of a value among those of the set.

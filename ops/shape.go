@@ -9,8 +9,21 @@ import (
 
 // Reshape returns x with another shape; one length may be −1 and is inferred.
 func Reshape(x *autograd.Var, shape ...int) *autograd.Var {
-	reshape := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Reshape(x, shape...) }
-	return unary("Reshape", reshape, x, withShape(reshapeBack))
+	notNil("Reshape", x)
+	return apply("Reshape", reshape(shape), x)[0]
+}
+
+// reshape is Reshape to a shape. A rule takes more allocations.
+type reshape []int
+
+func (reshape) String() string { return "ops.Reshape" }
+
+func (r reshape) Forward(_ *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	return []*tensor.Tensor{tensor.Reshape(in[0], r...)}
+}
+
+func (reshape) Backward(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	return []*tensor.Tensor{tensor.Reshape(grad[0], ctx.OperandShape(0)...)}
 }
 
 // Flatten returns x with one axis.
@@ -34,15 +47,25 @@ func reshapeBack(g *tensor.Tensor, shape []int) *tensor.Tensor { return tensor.R
 
 // Transpose permutes the axes, or reverses them when none is given.
 func Transpose(x *autograd.Var, axes ...int) *autograd.Var {
-	axes = slices.Clone(axes)
-	transpose := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Transpose(x, axes...) }
-	return unary("Transpose", transpose, x, linear(func(g *tensor.Tensor) *tensor.Tensor {
-		inverse := make([]int, len(axes))
-		for i, a := range axes {
-			inverse[(a+len(axes))%len(axes)] = i
-		}
-		return tensor.Transpose(g, inverse...)
-	}))
+	notNil("Transpose", x)
+	return apply("Transpose", transpose(slices.Clone(axes)), x)[0]
+}
+
+// transpose is Transpose by axes, no rule for the same reason as reshape.
+type transpose []int
+
+func (transpose) String() string { return "ops.Transpose" }
+
+func (axes transpose) Forward(_ *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
+	return []*tensor.Tensor{tensor.Transpose(in[0], axes...)}
+}
+
+func (axes transpose) Backward(_ *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+	inverse := make([]int, len(axes))
+	for i, a := range axes {
+		inverse[(a+len(axes))%len(axes)] = i
+	}
+	return []*tensor.Tensor{tensor.Transpose(grad[0], inverse...)}
 }
 
 // SwapAxes exchanges two axes.

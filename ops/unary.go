@@ -64,15 +64,15 @@ func Sqrt(x *autograd.Var) *autograd.Var {
 
 // Rsqrt returns 1/√x. Its slope at 0 is −Inf.
 func Rsqrt(x *autograd.Var) *autograd.Var {
-	return unary("Rsqrt", tensor.Rsqrt, x, with(readY, func(g, y *tensor.Tensor) *tensor.Tensor {
-		return tensor.Mul(tensor.MulScalar(g, -0.5), tensor.Mul(y, tensor.Square(y)))
+	return unary("Rsqrt", tensor.Rsqrt, x, withTwo(readA|readY, func(g, x, y *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(tensor.MulScalar(g, -0.5), tensor.Div(y, x))
 	}))
 }
 
 // Square returns x².
 func Square(x *autograd.Var) *autograd.Var {
 	return unary("Square", tensor.Square, x, with(readA, func(g, x *tensor.Tensor) *tensor.Tensor {
-		return tensor.Mul(g, tensor.MulScalar(x, 2))
+		return tensor.Mul(g, tensor.Add(x, x))
 	}))
 }
 

@@ -103,6 +103,9 @@ case "$#${1:-}" in
 esac
 
 if [ -n "${DELTATAPE_MLX:-}" ]; then
+	case $(uname -sm) in Darwin*) lib=dylib ;; *) lib=so ;; esac
+	[ -f "$DELTATAPE_MLX" ] || [ -f "$DELTATAPE_MLX/lib/libmlxc.$lib" ] ||
+		die "DELTATAPE_MLX names no library: there is neither a file $DELTATAPE_MLX nor lib/libmlxc.$lib in it; unset DELTATAPE_MLX, or let it name an install"
 	if [ -n "$print" ]; then echo "$DELTATAPE_MLX"; else echo "deltatape: DELTATAPE_MLX names $DELTATAPE_MLX: nothing to set up"; fi
 	exit
 fi

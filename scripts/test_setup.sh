@@ -187,7 +187,23 @@ check 'names it' says "can't write to $CALLS/cache"
 mkdir "$work/clone/.deps"
 check 'goes round a folder named .deps' setup
 check 'keeps it' test -d "$work/clone/.deps" -a ! -L "$work/clone/.deps"
-check 'honours DELTATAPE_MLX' same "$(DELTATAPE_MLX=/opt/mlx sh "$work/clone/scripts/setup.sh" --print)" /opt/mlx
+
+fresh 'an install of your own'
+mkdir -p "$work/own/lib" && touch "$work/own/lib/libmlxc.so"
+for own in "$work/own" "$work/own/lib/libmlxc.so"; do
+	check 'is taken' with DELTATAPE_MLX="$own" setup
+	check 'says so' says "DELTATAPE_MLX names $own: nothing to set up"
+	check 'is printed' same "$(DELTATAPE_MLX=$own sh "$work/clone/scripts/setup.sh" --print)" "$own"
+done
+for none in /nope "$work/own/lib"; do
+	check 'is missed where there is none' with DELTATAPE_MLX="$none" fails
+	check 'says where' says "DELTATAPE_MLX names no library: there is neither a file $none"
+	check 'says what to do' says 'unset DELTATAPE_MLX'
+	check 'prints none' with DELTATAPE_MLX="$none" fails --print
+done
+check 'a Linux library serves no Mac' with DELTATAPE_MLX="$work/own" STUB_UNAME='Darwin arm64' fails
+check 'any system may have one' with DELTATAPE_MLX="$work/own" STUB_UNAME='Linux riscv64' setup
+check 'builds nothing' [ ! -s "$CALLS" ]
 
 fresh 'systems without MLX'
 for system in 'Darwin x86_64' 'Linux riscv64' 'FreeBSD amd64'; do

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/pkg/errors"
 
@@ -35,6 +36,7 @@ func EvalAhead(ts ...*Tensor) error {
 	for i, t := range lazy {
 		handles[i] = s.Use(t)
 	}
+	evaluationsAhead.Add(1)
 	if err := Eval(handles...); err != nil {
 		var limit *MemoryError
 		if !errors.As(err, &limit) {
@@ -47,6 +49,13 @@ func EvalAhead(ts ...*Tensor) error {
 	}
 	return nil
 }
+
+var evaluationsAhead atomic.Int64
+
+// EvaluationsAhead counts how often EvalAhead had something to evaluate in this
+// process. Who reads it twice learns whether that happened in between: what waits to
+// be computed may hold on to what was evaluated.
+func EvaluationsAhead() int64 { return evaluationsAhead.Load() }
 
 // failLater makes the next evaluation of tensors fail with err. To the engine they
 // are done, and hold garbage.

@@ -74,11 +74,15 @@ func (k *Kernel) Launch(grid, threads [3]int, inputs []*Tensor, outputs []Kernel
 		panic(NewError("tensor.Kernel", inputs, "kernel %s takes %d inputs and has %d outputs, got %d and %d",
 			k.source.Name, len(k.source.Inputs), len(k.source.Outputs), len(inputs), len(outputs)))
 	}
+	made, err := k.handle.Apply(handles("Kernel", inputs), kernelOutputs("Kernel", outputs), grid, threads)
+	return madeList("Kernel", made, err, inputs...)
+}
+
+func kernelOutputs(op string, outputs []KernelOutput) []mlxc.KernelOutput {
 	list := make([]mlxc.KernelOutput, len(outputs))
 	for i, o := range outputs {
-		checkShape("Kernel", o.Shape)
+		checkShape(op, o.Shape)
 		list[i] = mlxc.KernelOutput{Shape: o.Shape, Dtype: mlxc.Dtype(o.Dtype)}
 	}
-	made, err := k.handle.Apply(handles("Kernel", inputs), list, grid, threads)
-	return madeList("Kernel", made, err, inputs...)
+	return list
 }

@@ -16,7 +16,7 @@ func TestWithoutMLX(t *testing.T) {
 	if !inChild(t, "DELTATAPE_MLX=/no/such/place%s%n") {
 		return
 	}
-	const place, hint = "DELTATAPE_MLX=/no/such/place%s%n: /no/such/place%s%n does not exist", `type "make setup"`
+	const place, hint = "DELTATAPE_MLX=/no/such/place%s%n: /no/such/place%s%n does not exist", "DELTATAPE_MLX names no library that works: unset it"
 	_, err := Versions()
 	wantError(t, err, place, hint)
 	var unavailable *mlxc.UnavailableError

@@ -226,8 +226,8 @@ func joinable(op string, axis, more int, xs []*Tensor) ([]mlxc.Array, int) {
 	return hs, a
 }
 
-// maxParts is the greatest number of tensors that one is cut into: about 1 GB of
-// handles, whatever is in the tensor.
+// maxParts is the greatest number of tensors that one is cut into: they take some
+// 400 bytes each, whatever is in them.
 const maxParts = 1 << 20
 
 func (t *Tensor) checkParts(op string, n int) {

@@ -133,7 +133,7 @@ func TestUnaryEdges(t *testing.T) {
 				t.Errorf("SiLU(%v) in %s is %v, want %v", x, dt, got, want)
 			}
 		}
-		wantClose(t, floats(t, Sign(FromSlice([]float64{math.NaN(), -2, 0, 3}))), []float64{0, -1, 0, 1}, 0)
+		wantClose(t, floats(t, Sign(AsType(FromSlice([]float64{math.NaN(), -2, 0, 3}), dt))), []float64{0, -1, 0, 1}, 0)
 	}
 	var small []float64
 	for e := -40.0; e < 2; e += 0.01 {

@@ -1,13 +1,10 @@
 package train
 
 import (
-	"io/fs"
-	"os"
-	"path/filepath"
-
 	"github.com/pkg/errors"
 
 	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/internal/safetensors"
 	"github.com/deltatape/deltatape/tensor"
 )
 
@@ -31,7 +28,7 @@ func newCheckpoint(path string, model Model, params []*autograd.Param) (checkpoi
 	if !ok {
 		return checkpoint{}, errors.Errorf("Checkpoint is set, but %T has no method Save(path string) error", model)
 	}
-	return checkpoint{path, saver, params}, errors.Wrap(writable(path), "Checkpoint")
+	return checkpoint{path, saver, params}, errors.Wrap(safetensors.Writable(path), "Checkpoint")
 }
 
 // save replaces the file, unless the last update has ruined the weights.
@@ -54,28 +51,4 @@ func (c checkpoint) save() error {
 		err = c.saver.Save(c.path)
 	}
 	return errors.Wrap(err, "checkpoint")
-}
-
-// writable returns an error unless a file can be made or replaced at path. It
-// leaves everything as it was.
-func writable(path string) error {
-	switch info, err := os.Stat(path); {
-	case errors.Is(err, fs.ErrNotExist): // to be made
-	case err != nil:
-		return errors.WithStack(err)
-	case !info.Mode().IsRegular():
-		return errors.Errorf("%s is no regular file", path)
-	default:
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			return errors.WithStack(err)
-		}
-		f.Close()
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".deltatape-*.tmp")
-	if err != nil {
-		return errors.Wrap(err, "no file can be made in the folder")
-	}
-	f.Close()
-	return errors.WithStack(os.Remove(f.Name()))
 }

@@ -237,10 +237,10 @@ func TestCheckpointUnwritable(t *testing.T) {
 		name, path string
 		want       []string
 	}{
-		{"no folder", filepath.Join(dir, "absent", "weights"), []string{"no file can be made in the folder", "absent", "no such file"}},
-		{"a folder", dir, []string{dir + " is no regular file"}},
+		{"no folder", filepath.Join(dir, "absent", "weights"), []string{"cannot create a file in the folder", "absent", "no such file"}},
+		{"a folder", dir, []string{dir + ": it is a folder; expected a regular file"}},
 		{"below a file", filepath.Join(file, "weights"), []string{"not a directory"}},
-		{"a device", os.DevNull, []string{"is no regular file"}},
+		{"a device", os.DevNull, []string{"it is a device; expected a regular file"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newBigram(1, 8, 4, 0)

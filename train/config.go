@@ -42,8 +42,12 @@ type StepResult struct {
 	Loss         float64 // mean cross-entropy in nats per token, before the update
 	GradNorm     float64 // global norm of the gradients before clipping
 	LearningRate float64
-	Tokens       int   // tokens of the batch
-	PeakMemory   int64 // bytes that the process held at most during the step
+	Tokens       int // tokens of the batch
+
+	// PeakMemory is how many bytes the engine's tensors took at most during the
+	// step. What else the process holds is not in it: Go's own memory, memory that
+	// the engine keeps for reuse, and what kernels of the CPU take for a call.
+	PeakMemory int64
 }
 
 // withDefaults fills zero fields.

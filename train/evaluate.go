@@ -15,6 +15,10 @@ import (
 // Evaluate returns the mean cross-entropy of a model over the tokens of all
 // batches, in nats per token, without recording anything. As in ops.CrossEntropy
 // targets that are ops.IgnoreLabel don't count.
+//
+// A batch is computed at once and freed before the next one, so the largest batch
+// decides how much memory it takes: one of the size that the model was trained
+// with takes less than a step of training.
 func Evaluate(ctx context.Context, model Model, batches []data.Batch) (float64, error) {
 	total, tokens := 0.0, 0
 	for i, b := range batches {

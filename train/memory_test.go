@@ -9,6 +9,7 @@ import (
 	"github.com/deltatape/deltatape/models/nn"
 	"github.com/deltatape/deltatape/tensor"
 	"github.com/deltatape/deltatape/train"
+	"github.com/deltatape/deltatape/train/data"
 )
 
 // withoutCollector turns Go's garbage collector off for a test: what is released
@@ -107,24 +108,31 @@ func TestRunUpdatesInPlace(t *testing.T) {
 }
 
 // Evaluation holds the values of the few layers that are being computed, however
-// many there are.
+// many there are, of one batch.
 func TestEvaluatePeakMemory(t *testing.T) {
 	withoutCollector(t)
 	const width, tokens = 64, 4 * 8
-	peak := func(layers int) int64 {
+	peak := func(layers, batches int) int64 {
 		m := newBigram(1, 16, width, layers)
 		weights(t, m)
 		s := sampler(t, 1)
+		var list []data.Batch
+		for range batches {
+			list = append(list, s.Next())
+		}
 		before, live := tensor.Memory().Active, tensor.Live()
 		tensor.ResetPeakMemory()
-		evaluate(t, m, s.Next(), s.Next())
+		evaluate(t, m, list...)
 		if got := tensor.Live(); got != live {
 			t.Errorf("%d tensors are open, %d were before", got, live)
 		}
 		return tensor.Memory().Peak - before
 	}
-	few, many := peak(40), peak(200)
+	few, many := peak(40, 2), peak(200, 2)
 	if of160Layers := int64(160 * tokens * width * 4); many-few > of160Layers/4 {
 		t.Errorf("200 layers take %d bytes, 40 take %d", many, few)
+	}
+	if one, more := peak(40, 1), peak(40, 50); more > one+one/4 {
+		t.Errorf("50 batches take %d bytes, one takes %d", more, one)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/pkg/errors"
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
 
 	"github.com/deltatape/deltatape/autograd"
 	"github.com/deltatape/deltatape/tensor"
@@ -112,6 +114,10 @@ type checker struct {
 	wide   []*tensor.Tensor  // and those in float64
 	sizes  []int             // elements of the differentiable outputs
 
+	jacobian *mat.Dense   // by backward passes, of a full check
+	rows     []functional // of it
+	cols     []direction
+
 	scale     float64   // sum of the outputs' norms
 	noise     []float64 // norm of the rounding errors of each output
 	gradNoise []float64 // those of each variable's gradient, of its largest element
@@ -120,11 +126,12 @@ type checker struct {
 
 // variable is an input or a parameter whose gradient is checked.
 type variable struct {
-	input int // position, or −1 for a parameter
-	param *autograd.Param
-	shape []int
-	value []float64
-	unit  []float64 // what steps are measured in: the elements' magnitudes, small ones raised
+	input  int // position, or −1 for a parameter
+	param  *autograd.Param
+	number int // of the parameter among those of its name, from 1; 0 if it is the only one
+	shape  []int
+	value  []float64
+	unit   []float64 // what steps are measured in: the elements' magnitudes, small ones raised
 }
 
 // magnitude is the element's own, or its unit where that is zero.
@@ -149,6 +156,12 @@ func newChecker(f func(...*autograd.Var) []*autograd.Var, inputs []*tensor.Tenso
 		if i < 0 || i >= len(inputs) || inputs[i] == nil || !inputs[i].Dtype().IsFloat() {
 			return nil, errors.Errorf("Options.Inputs: %d is not the position of a floating-point input", i)
 		}
+	}
+	if f == nil {
+		return nil, errors.New("the function is nil")
+	}
+	if i := slices.Index(opt.Params, nil); i >= 0 {
+		return nil, errors.Errorf("Options.Params: parameter %d is nil", i)
 	}
 	c := &checker{f: f, opt: opt, scope: tensor.NewScope(), random: rand.New(rand.NewPCG(opt.Seed, 1))}
 	for i, x := range inputs {
@@ -195,28 +208,53 @@ func (c *checker) addParams() error {
 	if err != nil {
 		return errors.WithMessage(err, "forward pass")
 	}
-	c.params = slices.Clone(c.opt.Params)
-	for _, p := range used {
-		if !slices.Contains(c.params, p) {
-			c.params = append(c.params, p)
-		}
-	}
-	for i, p := range c.params {
+	c.params = union(c.opt.Params, used)
+	inOrder := union(used, c.opt.Params)
+	for _, p := range c.params {
 		own := c.scope.Use(p.Value())
 		x := tensor.AsType(own, tensor.Float64)
 		c.kept, c.wide = append(c.kept, own), append(c.wide, x)
+		v := &variable{input: -1, param: p, number: number(p, inOrder)}
 		switch {
-		case i < len(c.opt.Params) || c.opt.AllParams && p.Trainable():
-			if err := c.add(&variable{input: -1, param: p}, x); err != nil {
-				return errors.Wrapf(err, "parameter %q", p.Name())
+		case slices.Contains(c.opt.Params, p) || c.opt.AllParams && p.Trainable():
+			if err := c.add(v, x); err != nil {
+				return errors.Wrap(err, v.String())
 			}
 		case p.Trainable():
-			c.opt.Report.skip("parameter %q (not asked for)", p.Name())
+			c.opt.Report.skip("%v (not asked for)", v)
 		default:
-			c.opt.Report.skip("parameter %q (not trainable)", p.Name())
+			c.opt.Report.skip("%v (not trainable)", v)
 		}
 	}
 	return nil
+}
+
+// union lists the parameters of both lists, each once.
+func union(a, b []*autograd.Param) []*autograd.Param {
+	var list []*autograd.Param
+	for _, p := range slices.Concat(a, b) {
+		if !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// number returns the place of p, from 1, among those of its name, and 0 if there
+// is no other.
+func number(p *autograd.Param, all []*autograd.Param) int {
+	place, count := 0, 0
+	for _, q := range all {
+		if q.Name() == p.Name() {
+			if count++; q == p {
+				place = count
+			}
+		}
+	}
+	if count == 1 {
+		return 0
+	}
+	return place
 }
 
 // usedParams calls the function once to see which parameters it puts on a tape.
@@ -250,18 +288,20 @@ func (c *checker) add(v *variable, x *tensor.Tensor) error {
 	if err != nil {
 		return err
 	}
-	squares := 0.0
 	for _, x := range value {
 		if math.IsNaN(x) || math.IsInf(x, 0) {
 			return errors.Errorf("want finite values, got %v", x)
 		}
-		squares += x * x
 	}
-	rms := math.Sqrt(squares / float64(max(1, len(value))))
+	rms := floats.Norm(value, 2) / math.Sqrt(float64(max(1, len(value))))
 	v.shape, v.value, v.unit = x.Shape(), value, make([]float64, len(value))
 	for i, x := range value {
-		if v.unit[i] = max(math.Abs(x), rms/10); v.unit[i] == 0 {
+		size := math.Abs(x)
+		switch v.unit[i] = max(size, rms/10); {
+		case v.unit[i] == 0:
 			v.unit[i] = 1
+		case size > 0: // lest derivatives overflow
+			v.unit[i] = min(v.unit[i], 1e100*size)
 		}
 	}
 	c.vars = append(c.vars, v)

@@ -400,6 +400,7 @@ func TestCheckRefuses(t *testing.T) {
 		f          function
 		inputs     []*tensor.Tensor
 	}{
+		{"no function", "the function is nil", nil, list(normal(1, 2))},
 		{"no inputs", "no floating-point input", f, nil},
 		{"integers only", "no floating-point input", f, list(ints)},
 		{"nil input", "input 0 is nil", f, list(nil)},
@@ -420,6 +421,12 @@ func TestCheckRefuses(t *testing.T) {
 				t.Errorf("got %v, want %q in it", err, c.text)
 			}
 		})
+	}
+	if err := gradcheck.Check(f, list(normal(1, 2)), gradcheck.Options{Params: []*autograd.Param{nil}}); err == nil || !strings.Contains(err.Error(), "parameter 0 is nil") {
+		t.Errorf("a nil parameter: got %v", err)
+	}
+	if err := gradcheck.CheckParity(f, nil, list(normal(1, 2)), gradcheck.ParityOptions{}); err == nil || !strings.Contains(err.Error(), "the fast implementation: the function is nil") {
+		t.Errorf("parity with nothing: got %v", err)
 	}
 }
 

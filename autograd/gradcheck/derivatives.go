@@ -43,6 +43,9 @@ func (c *checker) derivatives(base *trial) error {
 	if err != nil {
 		return err
 	}
+	if !c.opt.Fast {
+		c.jacobian, c.rows, c.cols = analytic, rows, cols
+	}
 	numeric, err := c.numeric(rows, cols, c.step(), c.formula())
 	if err != nil {
 		return err

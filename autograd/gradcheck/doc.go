@@ -19,11 +19,17 @@
 //
 // Besides, the backward pass has to be the same each time it runs, also when
 // the function was called with other values in between. Gradients have to be
-// linear in the seeds, and zero for zero seeds. An absent gradient of an output
-// has to act as zeros. Whether other inputs are constants, whether the tape
-// records, and how inputs and seeds lie in memory must not matter. At last the
-// function runs once in the dtype that the inputs came in: there its gradients
-// must have that dtype, and in float32 be about those of float64.
+// linear in the seeds, and zero for zero seeds: for seeds of everything together
+// they are the sum of those for one output, or one element, at a time. An absent
+// gradient of an output has to act as zeros. Whether other inputs are constants,
+// whether the tape records, and how inputs and seeds lie in memory must not matter.
+//
+// At last the function runs once with inputs and parameters in the dtypes that they
+// came in. There the gradients must have those dtypes, and be those of float64 but
+// for rounding, of which what the inputs' own rounding does to the gradient is a
+// measure: in float32 a fault of 1 % in any element of weight shows, in half
+// precision a wrong factor or sign. Where the outputs come out differently in that
+// dtype, that says nothing, and the report has it among what was skipped.
 //
 // A function that rounds to float32 inside is checked with coarser steps, by what
 // its rounding allows. One that rounds to half precision can't be checked.

@@ -19,6 +19,7 @@ type Mismatch struct {
 	OutputIndex []int  // element of it; nil where a fast check can't tell
 	Input       int    // position of the input, or −1 for a parameter
 	Param       string // name of the parameter
+	ParamNumber int    // which one of that name, from 1, in the order of their use; 0 if there is one only
 	Index       []int  // element of the input; nil where a fast check can't tell
 
 	Analytic, Numeric float64 // derivative by the backward pass, and by differences
@@ -31,7 +32,7 @@ func (m *Mismatch) Error() string {
 	var b strings.Builder
 	input := fmt.Sprintf("input %d", m.Input)
 	if m.Input < 0 {
-		input = fmt.Sprintf("parameter %q", m.Param)
+		input = paramName(m.Param, m.ParamNumber)
 	}
 	if m.Index == nil {
 		fmt.Fprintf(&b, "wrong gradient of output %d with respect to %s, along a random direction", m.Output, input)
@@ -46,6 +47,15 @@ func (m *Mismatch) Error() string {
 		fmt.Fprintf(&b, "; %s", m.Cause)
 	}
 	return b.String()
+}
+
+// paramName tells a parameter from others of its name by a number, unless that
+// is 0.
+func paramName(name string, number int) string {
+	if number > 0 {
+		return fmt.Sprintf("parameter %q #%d", name, number)
+	}
+	return fmt.Sprintf("parameter %q", name)
 }
 
 // cause guesses what is wrong from the pattern of a block.
@@ -150,7 +160,10 @@ func allZero(list []float64) bool {
 
 // factor fits a = c·n, and reports whether that holds element by element.
 func factor(a, n []float64) (c float64, ok bool) {
-	c = floats.Dot(a, n) / floats.Dot(n, n)
+	unit := floats.Norm(n, 2) // divided by, lest squares overflow
+	for i := range a {
+		c += a[i] / unit * (n[i] / unit)
+	}
 	ok = true
 	for i := range a {
 		ok = ok && math.Abs(a[i]-c*n[i]) <= 1e-4*math.Abs(c*n[i])+1e-9*floats.Norm(a, math.Inf(1))

@@ -51,11 +51,12 @@ func Parity(t testing.TB, reference, fast func(...*autograd.Var) []*autograd.Var
 func CheckParity(reference, fast func(...*autograd.Var) []*autograd.Var, inputs []*tensor.Tensor, opt ParityOptions) error {
 	s := tensor.NewScope()
 	defer s.Close()
-	want, err := measure(s, reference, inputs, opt.Seed)
+	m := measurement{inputs: inputs, seed: opt.Seed, rounded: tensor.Float64}
+	want, err := m.of(s, reference)
 	if err != nil {
 		return errors.Wrap(err, "gradcheck: the reference")
 	}
-	got, err := measure(s, fast, inputs, opt.Seed)
+	got, err := m.of(s, fast)
 	if err != nil {
 		return errors.Wrap(err, "gradcheck: the fast implementation")
 	}
@@ -174,24 +175,36 @@ func wide(x *tensor.Tensor) ([]float64, error) {
 }
 
 // measured are the outputs and gradients of one implementation.
-type measured struct{ outs, grads []*tensor.Tensor }
+type measured struct{ outs, grads, params []*tensor.Tensor }
 
-func measure(s *tensor.Scope, f func(...*autograd.Var) []*autograd.Var, inputs []*tensor.Tensor, seed uint64) (m measured, err error) {
-	panicked := tensor.Try(func() { m, err = sweepOnce(s, f, inputs, seed) })
+// measurement is how to get them: by one backward pass from random seeds.
+type measurement struct {
+	inputs  []*tensor.Tensor
+	params  []*autograd.Param // whose gradients are wanted, too
+	seed    uint64
+	rounded tensor.Dtype // to which the random numbers are, before they get the outputs' dtypes
+}
+
+// of measures f. The results belong to s.
+func (m measurement) of(s *tensor.Scope, f func(...*autograd.Var) []*autograd.Var) (got measured, err error) {
+	if f == nil {
+		return got, errors.New("the function is nil")
+	}
+	panicked := tensor.Try(func() { got, err = m.sweep(s, f) })
 	if panicked != nil {
 		err = panicked
 	}
-	return m, err
+	return got, err
 }
 
-func sweepOnce(s *tensor.Scope, f func(...*autograd.Var) []*autograd.Var, inputs []*tensor.Tensor, seed uint64) (measured, error) {
-	m := measured{grads: make([]*tensor.Tensor, len(inputs))}
+func (m measurement) sweep(s *tensor.Scope, f func(...*autograd.Var) []*autograd.Var) (measured, error) {
+	got := measured{grads: make([]*tensor.Tensor, len(m.inputs)), params: make([]*tensor.Tensor, len(m.params))}
 	tape := autograd.NewTape()
 	defer tape.Close()
-	args := make([]*autograd.Var, len(inputs))
-	for i, x := range inputs {
+	args := make([]*autograd.Var, len(m.inputs))
+	for i, x := range m.inputs {
 		if x == nil {
-			return m, errors.Errorf("input %d is nil", i)
+			return got, errors.Errorf("input %d is nil", i)
 		}
 		if x.Dtype().IsFloat() {
 			args[i] = tape.Var(x)
@@ -199,14 +212,14 @@ func sweepOnce(s *tensor.Scope, f func(...*autograd.Var) []*autograd.Var, inputs
 			args[i] = tape.Const(x)
 		}
 	}
-	random := rand.New(rand.NewPCG(seed, 2))
+	random := rand.New(rand.NewPCG(m.seed, 2))
 	var outs []*autograd.Var
 	var seeds []*tensor.Tensor
 	for i, y := range f(args...) {
 		if y == nil {
-			return m, errors.Errorf("output %d is nil", i)
+			return got, errors.Errorf("output %d is nil", i)
 		}
-		m.outs = append(m.outs, s.Use(y.Value()))
+		got.outs = append(got.outs, s.Use(y.Value()))
 		if !y.Dtype().IsFloat() {
 			continue
 		}
@@ -217,20 +230,27 @@ func sweepOnce(s *tensor.Scope, f func(...*autograd.Var) []*autograd.Var, inputs
 		if y.RequiresGrad() {
 			x := fromSlice(list, y.Shape())
 			s.Adopt(x)
-			outs, seeds = append(outs, y), append(seeds, tensor.AsType(x, y.Dtype()))
+			outs, seeds = append(outs, y), append(seeds, tensor.AsType(tensor.AsType(x, m.rounded), y.Dtype()))
 		}
 	}
 	if len(outs) == 0 {
-		return m, nil
+		return got, nil
 	}
 	grads, err := tape.BackwardFrom(outs, seeds)
 	if err != nil {
-		return m, err
+		return got, err
+	}
+	own := func(x *tensor.Tensor) *tensor.Tensor {
+		if x == nil {
+			return nil
+		}
+		return s.Use(x)
 	}
 	for i, v := range args {
-		if x := grads.Of(v); x != nil {
-			m.grads[i] = s.Use(x)
-		}
+		got.grads[i] = own(grads.Of(v))
 	}
-	return m, nil
+	for i, p := range m.params {
+		got.params[i] = own(grads.OfParam(p))
+	}
+	return got, nil
 }

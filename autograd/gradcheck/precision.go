@@ -35,64 +35,55 @@ func (c *checker) measureGradNoise(base *trial) error {
 // line, where those of a smooth function vanish and those of rounding errors
 // don't.
 func (c *checker) measureNoise(base *trial) error {
-	const (
-		points = 7
-		step   = 1e-7 // about one unit of float32
-		far    = 1e5  // steps
-		gain   = 70   // sum of the squared binomial coefficients of 4
-	)
+	const far = 0.01 // where the inputs have moved by about a hundredth
 	line := make([][]float64, len(c.vars))
 	for i, v := range c.vars {
 		line[i] = c.normal(len(v.value))
 		for k, x := range line[i] {
-			line[i][k] = step * v.magnitude(k) * (0.5 + c.random.Float64()) * math.Copysign(1, x)
+			line[i][k] = v.magnitude(k) * (0.5 + c.random.Float64()) * math.Copysign(1, x)
 		}
 	}
-	along := func(steps float64) ([][]float64, error) {
-		at := make([][]float64, len(c.vars))
-		for i, v := range c.vars {
-			at[i] = floats.AddScaledTo(make([]float64, len(v.value)), v.value, steps, line[i])
-		}
-		return c.shifted(at)
-	}
-	var values [points][][]float64
-	for p := range points {
-		var err error
-		if values[p], err = along(float64(p)); err != nil {
-			return err
-		}
-	}
-	last, err := along(far)
+	near, err := c.walk(line, 1e-7, 7) // about one unit of float32
 	if err != nil {
 		return err
 	}
+	end, err := c.along(line, far)
+	if err != nil {
+		return err
+	}
+	var fine [][][]float64
 	c.scale = 0
-	for _, y := range values[0] {
+	for _, y := range near[0] {
 		c.scale += floats.Norm(y, 2)
 	}
 	c.noise, c.stepped = make([]float64, len(base.values)), make([]bool, len(base.values))
-	for o, y := range values[0] {
-		squares := 0.0
+	for o, y := range near[0] {
+		last := end[o]
 		still, moved := 0, 0 // elements that move over the longer way only, and over that at all
 		for k := range y {
-			if math.Abs(last[o][k]-y[k]) > 1e-6*math.Abs(y[k]) {
-				if moved++; values[points-1][o][k] == y[k] {
+			if math.Abs(last[k]-y[k]) > 1e-6*math.Abs(y[k]) {
+				if moved++; near[len(near)-1][o][k] == y[k] {
 					still++
 				}
-			}
-			for p := range points - 4 {
-				d := values[p][o][k] - 4*values[p+1][o][k] + 6*values[p+2][o][k] - 4*values[p+3][o][k] + values[p+4][o][k]
-				squares += d * d / gain / (points - 4)
 			}
 		}
 		c.stepped[o] = still > moved/2
 		// An output near 0 may come of large terms; what it gains over a longer
 		// way tells their size.
 		size := floats.Norm(y, 2)
-		if gained := floats.Distance(y, last[o], 2) / (far * step); gained > size && !math.IsInf(gained, 0) {
+		if gained := floats.Distance(y, last, 2) / far; gained > size && !math.IsInf(gained, 0) {
 			size = gained
 		}
-		noise := math.Sqrt(squares)
+		rough := roughness(near, o)
+		if floats.Norm(rough, 2) > 1e-10*size {
+			if fine == nil {
+				if fine, err = c.walk(line, 1e-8, 13); err != nil {
+					return err
+				}
+			}
+			smoothen(rough, fine, o)
+		}
+		noise := floats.Norm(rough, 2)
 		switch {
 		case !(noise > double*size): // NaN included
 		case noise > coarsest*size:
@@ -103,6 +94,54 @@ func (c *checker) measureNoise(base *trial) error {
 		}
 	}
 	return nil
+}
+
+// walk evaluates the function at a number of points along a line, from the
+// variables' values on.
+func (c *checker) walk(line [][]float64, step float64, points int) ([][][]float64, error) {
+	values := make([][][]float64, points)
+	for p := range values {
+		var err error
+		if values[p], err = c.along(line, float64(p)*step); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+func (c *checker) along(line [][]float64, distance float64) ([][]float64, error) {
+	at := make([][]float64, len(c.vars))
+	for i, v := range c.vars {
+		at[i] = floats.AddScaledTo(make([]float64, len(v.value)), v.value, distance, line[i])
+	}
+	return c.shifted(at)
+}
+
+// roughness estimates the rounding error of each element of output o from its
+// fourth differences along a walk.
+func roughness(walk [][][]float64, o int) []float64 {
+	const gain = 70 // sum of the squared binomial coefficients of 4
+	list := make([]float64, len(walk[0][o]))
+	fourth := make([]float64, len(walk)-4)
+	for k := range list {
+		step := func(p int) float64 { return walk[p+1][o][k] - walk[p][o][k] }
+		for p := range fourth {
+			fourth[p] = step(p+3) - 3*step(p+2) + 3*step(p+1) - step(p)
+		}
+		list[k] = floats.Norm(fourth, 2) / math.Sqrt(float64(gain*len(fourth)))
+	}
+	return list
+}
+
+// smoothen forgets the roughness of elements that only bend much: in steps of a
+// tenth that falls by the fourth power, which rounding errors don't.
+func smoothen(rough []float64, fine [][][]float64, o int) {
+	first, last := fine[0][o], fine[len(fine)-1][o]
+	for k, r := range roughness(fine, o) {
+		if first[k] != last[k] && r <= 1e-3*rough[k] {
+			rough[k] = 0
+		}
+	}
 }
 
 // additivity returns by how much the gradient for a sum of seeds differs from

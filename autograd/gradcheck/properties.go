@@ -86,6 +86,7 @@ func (c *checker) properties(base *trial) error {
 		{"zero seeds", c.zeroSeeds},
 		{"linearity", c.linear},
 		{"absent gradients of outputs", c.nilSeeds},
+		{"seeds one by one", c.inParts},
 		{"single inputs", c.alone},
 		{"no recording", c.unrecorded},
 		{"gaps in memory", c.strided},
@@ -273,7 +274,7 @@ func (c *checker) differs(i int, want, got []float64, rtol float64) int {
 
 func (v *variable) String() string {
 	if v.param != nil {
-		return fmt.Sprintf("parameter %q", v.param.Name())
+		return paramName(v.param.Name(), v.number)
 	}
 	return fmt.Sprintf("input %d", v.input)
 }

@@ -111,6 +111,19 @@ func TestCheckAcceptsWhatIsNear(t *testing.T) {
 			func(x *tensor.Tensor) *tensor.Tensor {
 				return tensor.MulScalar(tensor.Cos(tensor.MulScalar(x, 1000)), 1000)
 			}), at(0.3, 1.7)},
+		{"faster oscillation", slopes(func(x *tensor.Tensor) *tensor.Tensor { return tensor.Sin(tensor.MulScalar(x, 1e6)) },
+			func(x *tensor.Tensor) *tensor.Tensor {
+				return tensor.MulScalar(tensor.Cos(tensor.MulScalar(x, 1e6)), 1e6)
+			}), at(1, 2, 3.3)},
+		{"fastest oscillation", slopes(func(x *tensor.Tensor) *tensor.Tensor { return tensor.Sin(tensor.MulScalar(x, 1e7)) },
+			func(x *tensor.Tensor) *tensor.Tensor {
+				return tensor.MulScalar(tensor.Cos(tensor.MulScalar(x, 1e7)), 1e7)
+			}), at(0.7, 2, 3.3)},
+		{"large exponentials", slopes(tensor.Exp, tensor.Exp), at(-300, 0, 400)},
+		{"largest exponentials", slopes(tensor.Exp, tensor.Exp), at(-700, 0, 700)},
+		{"values near the largest", slopes(func(x *tensor.Tensor) *tensor.Tensor { return tensor.MulScalar(x, 0.5) },
+			func(x *tensor.Tensor) *tensor.Tensor { return tensor.Like(x, 0.5) }), at(1e300, 1e290, -3e299)},
+		{"values of all sizes", slopes(tensor.Log, tensor.Reciprocal), at(1e-300, 1e-100, 1, 1e200)},
 		{"constants that promote", slopes(func(x *tensor.Tensor) *tensor.Tensor { return tensor.Mul(x, tensor.Scalar(3.0)) },
 			func(x *tensor.Tensor) *tensor.Tensor { return tensor.Like(x, 3) }), list(normal(3, 4))},
 	} {
@@ -179,6 +192,38 @@ func TestCheckNamesKinks(t *testing.T) {
 	}
 }
 
+// Parameters of one name are told apart, in the order of their use.
+func TestParamsOfOneName(t *testing.T) {
+	first, second := autograd.NewParam("weight", normal(2, 4)), autograd.NewParam("weight", normal(3, 4))
+	wrong := map[tensor.Dtype]float64{tensor.Float64: 1, tensor.Float32: 1}
+	f := func(v ...*autograd.Var) []*autograd.Var {
+		h := apply(saving(product), productGrad)(v[0], v[0].Tape().Param(first))
+		return apply(saving(product), func(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+			d := productGrad(ctx, grad...)
+			return list(d[0], tensor.MulScalar(d[1], wrong[d[1].Dtype()]))
+		})(h[0], v[0].Tape().Param(second))
+	}
+	for _, opt := range []gradcheck.Options{{AllParams: true}, {Params: []*autograd.Param{second, first, second}}} {
+		var report gradcheck.Report
+		opt.Report = &report
+		gradcheck.Run(t, f, list(normal(1, 3, 4)), opt)
+		got := slices.Sorted(slices.Values(report.Checked))
+		if want := []string{"input 0 [3 4]", `parameter "weight" #1 [4]`, `parameter "weight" #2 [4]`}; !slices.Equal(got, want) {
+			t.Errorf("checked %q, want %q", got, want)
+		}
+		for d, text := range map[tensor.Dtype]string{
+			tensor.Float64: `with respect to parameter "weight" #2[`,
+			tensor.Float32: `the gradient of parameter "weight" #2 is wrong in float32: it differs from that in float64 by 4 of its norm`,
+		} {
+			wrong[d] = -3
+			if err := gradcheck.Check(f, list(normal(1, 3, 4)), opt); err == nil || !strings.Contains(err.Error(), text) {
+				t.Errorf("got %v, want %q in it", err, text)
+			}
+			wrong[d] = 1
+		}
+	}
+}
+
 func TestAllParams(t *testing.T) {
 	a, b, frozen := autograd.NewParam("a", normal(2, 4)), autograd.NewParam("b", normal(3, 4)), autograd.NewParam("frozen", normal(4, 4))
 	frozen.SetTrainable(false)
@@ -244,7 +289,7 @@ func TestReport(t *testing.T) {
 		want string
 	}{
 		{"full", gradcheck.Options{}, "checked 32 derivatives of 1 outputs by input 0 [3 2], input 2 [2]; " +
-			"35 forward and 21 backward passes; also repeated passes, zero seeds, linearity, absent gradients of outputs, single inputs, no recording, gaps in memory, the inputs' own dtype; " +
+			"35 forward and 21 backward passes; also repeated passes, zero seeds, linearity, absent gradients of outputs, seeds one by one, single inputs, no recording, gaps in memory, the inputs' own dtype; " +
 			"nothing depends on input 2 [2] here; not checked: input 1 (int32), output 1 (uint32)"},
 		{"fast", gradcheck.Options{Fast: true}, "checked 2 projected derivatives of 1 outputs by input 0 [3 2], input 2 [2]; "},
 		{"one input", gradcheck.Options{Inputs: []int{0}}, "by input 0 [3 2]; "},

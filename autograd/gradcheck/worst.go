@@ -32,7 +32,7 @@ func (b *block) mismatch(numeric *mat.Dense) error {
 	m.Total = len(b.rows) * len(b.cols)
 	m.Input = v.input
 	if v.param != nil {
-		m.Param = v.param.Name()
+		m.Param, m.ParamNumber = v.param.Name(), v.number
 	}
 	m.Cause = b.cause(numeric)
 	var err error

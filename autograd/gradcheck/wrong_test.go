@@ -242,6 +242,49 @@ func hiddenMistakes() []wrongOp {
 			}
 			return slope(ctx, g)
 		}), list(x), -1, "the gradient of input 0 is wrong in float32: it differs from that in float64 by 0.1 of its norm", false},
+		{"one percent in float32 only", squares(inDtype(tensor.Float32, slope, func(d *tensor.Tensor) *tensor.Tensor {
+			return tensor.MulScalar(d, 1.01)
+		})), list(x), -1, "it looks like a wrong factor, 1.01", false},
+		{"one percent of one element in float32 only", squares(inDtype(tensor.Float32, slope, func(d *tensor.Tensor) *tensor.Tensor {
+			return tensor.Add(d, tensor.MulScalar(tensor.Mul(first(d), d), 0.01))
+		})), list(tensor.AddScalar(tensor.Abs(x), 1)), -1, "wrong in float32", false},
+		{"NaN in float32 only", squares(inDtype(tensor.Float32, slope, func(d *tensor.Tensor) *tensor.Tensor {
+			return tensor.Div(d, tensor.ZerosLike(d))
+		})), list(x), -1, "it is not finite", false},
+		{"no gradient in float32 only", squares(inDtype(tensor.Float32, slope, tensor.ZerosLike)), list(x), -1, "no gradient arrives", false},
+		{"sign in bfloat16 only", squares(inDtype(tensor.BFloat16, slope, tensor.Neg)),
+			list(tensor.AsType(x, tensor.BFloat16)), -1, "wrong in bfloat16", false},
+		{"half in float16 only", squares(inDtype(tensor.Float16, slope, func(d *tensor.Tensor) *tensor.Tensor {
+			return tensor.MulScalar(d, 0.5)
+		})), list(tensor.AsType(x, tensor.Float16)), -1, "it looks like a wrong factor, 0.5", false},
+		{"twice in bfloat16 beside float32", func() function {
+			return apply(saving(product), func(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+				a, b, g := ctx.Saved(0), ctx.Saved(1), grad[0]
+				d := list(tensor.AsType(tensor.Mul(g, b), a.Dtype()), tensor.Mul(g, a))
+				if a.Dtype() == tensor.BFloat16 {
+					d[1] = tensor.MulScalar(d[1], 2)
+				}
+				return d
+			})
+		}, list(tensor.AsType(x, tensor.BFloat16), y), -1, "the gradient of input 1 is wrong in bfloat16", false},
+		{"a term for dense seeds only", squares(func(ctx *autograd.Context, g *tensor.Tensor) *tensor.Tensor {
+			several := tensor.Greater(tensor.Sum(tensor.NotEqual(g, tensor.Like(g, 0)), false), tensor.FromSlice([]int32{1}))
+			return tensor.Add(slope(ctx, g), tensor.Where(several, tensor.Roll(g, 1, -1), tensor.Like(g, 0)))
+		}), list(x), -1, "for seeds of all elements of the outputs together", true},
+		{"a term for two dense outputs only", two(func(ctx *autograd.Context, grad ...*tensor.Tensor) []*tensor.Tensor {
+			d := tensor.ZerosLike(ctx.Saved(0))
+			if grad[0] != nil {
+				d = squareGrad(ctx, grad[0])[0]
+			}
+			if grad[1] != nil {
+				d = tensor.Sub(d, grad[1])
+			}
+			if grad[0] != nil && grad[1] != nil {
+				both := tensor.LogicalAnd(tensor.Any(tensor.NotEqual(grad[0], tensor.Like(d, 0)), false), tensor.Any(tensor.NotEqual(grad[1], tensor.Like(d, 0)), false))
+				d = tensor.Add(d, tensor.Where(both, tensor.Roll(grad[0], 1, -1), tensor.Like(d, 0)))
+			}
+			return list(d)
+		}), list(x), -1, "for seeds of all outputs together", false},
 		{"wrong in float32 inside", func() function {
 			return apply(func(ctx *autograd.Context, in ...*tensor.Tensor) []*tensor.Tensor {
 				ctx.Save(in[0])
@@ -278,6 +321,17 @@ func hiddenMistakes() []wrongOp {
 				return list(tensor.Mul(grad[0], ctx.Saved(0)))
 			})
 		}, list(x), 0, "", false},
+	}
+}
+
+// inDtype changes a gradient where it is of a dtype.
+func inDtype(d tensor.Dtype, slope func(*autograd.Context, *tensor.Tensor) *tensor.Tensor, change func(*tensor.Tensor) *tensor.Tensor) func(*autograd.Context, *tensor.Tensor) *tensor.Tensor {
+	return func(ctx *autograd.Context, g *tensor.Tensor) *tensor.Tensor {
+		if y := slope(ctx, g); y.Dtype() != d {
+			return y
+		} else {
+			return change(y)
+		}
 	}
 }
 

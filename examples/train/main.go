@@ -9,8 +9,10 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/pkg/errors"
 
@@ -19,17 +21,22 @@ import (
 	"github.com/deltatape/deltatape/ops/gateddelta"
 )
 
-func main() { os.Exit(run(program.Interruptible(), os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	signal.Ignore(syscall.SIGPIPE) // a closed output is an error of each write and no more
+	os.Exit(run(program.Interruptible(), os.Args[1:], os.Stdout, os.Stderr))
+}
 
 const about = `Train trains a small byte-level language model with gated-delta-rule layers on
 the sources of Go's standard library (or -data), and compares its bits per byte
 on held-out files with n-gram models of orders 0, 1 and 2 that were fitted on
-the very bytes the model has seen. It leaves weights, a plot of the loss and a
-sample of text in the folder of -out.
+the very bytes the model has seen. It leaves weights and a plot of the loss in
+the folder of -out and prints a sample of text.
 
 The exit code is 0 if the model beats the order-2 model, 1 if it does not or if
-something failed, and 2 if the flags are wrong. Ctrl-C finishes the step that is
-under way, saves the weights and exits with 1.
+something failed, and 2 if the flags are wrong. Ctrl-C, SIGTERM and a terminal
+that is closed finish the step that is under way, save weights and plot and exit
+with 1. A standard output that is closed or full ends nothing: training goes on,
+weights and plot are saved, and the exit code is 1.
 
 Usage: train [flags]
 `
@@ -80,7 +87,11 @@ func (o *options) validate() error {
 	for _, f := range []struct {
 		name       string
 		value, min int
-	}{{"steps", o.steps, 1}, {"batch", o.batch, 1}, {"length", o.length, 1}, {"sample", o.sample, 0}} {
+	}{
+		{"steps", o.steps, 1}, {"batch", o.batch, 1}, {"length", o.length, 1}, {"sample", o.sample, 0},
+		{"layers", o.model.Layers, 1}, {"hidden", o.model.Hidden, 1}, {"chunk", o.model.ChunkSize, 16},
+		{"key-heads", o.model.KeyHeads, 1}, {"value-heads", o.model.ValueHeads, 1}, {"key-dim", o.model.KeyDim, 1}, {"value-dim", o.model.ValueDim, 1},
+	} {
 		if f.value < f.min {
 			wrong = append(wrong, fmt.Sprintf("-%s is %d, want %d or more", f.name, f.value, f.min))
 		}
@@ -94,8 +105,10 @@ func (o *options) validate() error {
 	if o.sample > 0 && o.prompt == "" {
 		wrong = append(wrong, "-prompt is empty, want a byte or more for the sample to continue")
 	}
-	if err := o.model.Validate(); err != nil {
-		wrong = append(wrong, err.Error())
+	if wrong == nil { // zeros would be defaults
+		if err := o.model.Validate(); err != nil {
+			wrong = append(wrong, err.Error())
+		}
 	}
 	if wrong != nil {
 		return errors.New(strings.Join(wrong, "; "))

@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"image/png"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"github.com/deltatape/deltatape/models/qla"
+	"github.com/deltatape/deltatape/tensor"
 )
 
 // tiny are flags of a run that takes a moment.
@@ -72,9 +75,12 @@ func TestTrain(t *testing.T) {
 				t.Errorf("exit code %d and the error %q, want 1 for a model that knows nothing, and none", code, errOut)
 			}
 			contains(t, "the output", out,
-				"(files: 1), 19.0 kB to learn, 1.00 kB held out", "1 layers of width 32, mixer "+mixer+", device cpu, seed 1",
+				"(files: 1), 19.0 kB to learn, 1.00 kB held out", "1 layers of width 32, mixer "+mixer+", device cpu, seed 1\n",
 				"step 1/4", "step 4/4", "bits/byte on ", "order-0 n-gram ", "order-1 n-gram ", "order-2 n-gram ", "this model ",
 				"  | func ", "trained 4 steps in ", "the model does not beat the order-2 n-gram (")
+			if rule := strings.Contains(out, "\nrule    chunk: "); rule != (mixer == "delta") {
+				t.Errorf("names the implementation of the rule: %v", rule)
+			}
 			model, err := qla.Load(filepath.Join(dir, "model.safetensors"))
 			if err != nil {
 				t.Fatal(err)
@@ -196,6 +202,8 @@ func TestTrainFlags(t *testing.T) {
 		{"empty prompt", []string{"-prompt", ""}, 2, []string{"-prompt is empty"}},
 		{"no folder", []string{"-out", ""}, 2, []string{"-out is empty"}},
 		{"negative seed", []string{"-seed", "-1"}, 2, []string{"-seed"}},
+		{"no sizes", []string{"-layers", "0", "-hidden", "0", "-key-heads", "0", "-value-heads", "0", "-key-dim", "0", "-value-dim", "-1", "-chunk", "0"}, 2,
+			[]string{"-layers is 0, want 1 or more", "-hidden is 0", "-key-heads is 0", "-value-heads is 0", "-key-dim is 0", "-value-dim is -1", "-chunk is 0, want 16 or more"}},
 		{"all at once", []string{"-steps", "0", "-batch", "-3", "-length", "0", "-sample", "-1", "-lr", "-1", "-layers", "-2"}, 2,
 			[]string{"-steps is 0, want 1 or more", "-batch is -3", "-length is 0", "-sample is -1", "-lr is -1", "layers is -2"}},
 	} {
@@ -242,9 +250,11 @@ func TestTrainData(t *testing.T) {
 
 func TestTrainUnwritable(t *testing.T) {
 	file := write(t, "file", "precious")
-	occupied := t.TempDir()
-	if err := os.Mkdir(filepath.Join(occupied, "model.safetensors"), 0o755); err != nil {
-		t.Fatal(err)
+	occupied, plotless := t.TempDir(), t.TempDir()
+	for _, dir := range []string{filepath.Join(occupied, "model.safetensors"), filepath.Join(plotless, "loss.png")} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	text := textFile(t)
 	for _, test := range []struct {
@@ -253,7 +263,8 @@ func TestTrainUnwritable(t *testing.T) {
 	}{
 		{"a file", file, []string{"train: -out: ", "not a directory"}},
 		{"below a file", filepath.Join(file, "out"), []string{"train: -out: ", "not a directory"}},
-		{"weights are a folder", occupied, []string{"model.safetensors is no regular file"}},
+		{"weights are a folder", occupied, []string{"train: -out: ", "model.safetensors: it is a folder"}},
+		{"the plot is a folder", plotless, []string{"train: -out: ", "loss.png: it is a folder"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			code, out, errOut := start(context.Background(), "-data", text, "-out", test.dir)
@@ -261,8 +272,8 @@ func TestTrainUnwritable(t *testing.T) {
 				t.Errorf("exit code %d, want 1", code)
 			}
 			contains(t, "the errors", errOut, test.want...)
-			if strings.Contains(out, "step") {
-				t.Errorf("there was training:\n%s", out)
+			if out != "" {
+				t.Errorf("there was more than the error:\n%s", out)
 			}
 			if content, err := os.ReadFile(file); string(content) != "precious" {
 				t.Errorf("the file became %q (%v)", content, err)
@@ -279,8 +290,47 @@ func TestTrainDiverges(t *testing.T) {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	contains(t, "the errors", errOut, "train: train.Run: step ", "not a finite number")
-	if _, err := os.Stat(filepath.Join(dir, "model.safetensors")); !os.IsNotExist(err) {
-		t.Errorf("there are weights: %v", err)
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("the folder holds %v, want neither weights nor a plot (%v)", entries, err)
+	}
+}
+
+// A save that fails leaves the plot of the run before alone, as it does the weights.
+func TestTrainSaveFails(t *testing.T) {
+	dir := t.TempDir()
+	plot := filepath.Join(dir, "loss.png")
+	if err := os.WriteFile(plot, []byte("of the run before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var errOut bytes.Buffer
+	blocked := interrupter{part: "step 1/4", cancel: func() {
+		_ = os.MkdirAll(filepath.Join(dir, "model.safetensors"), 0o755)
+	}}
+	code := run(context.Background(), slices.Concat(tiny, []string{"-data", textFile(t), "-out", dir}), &blocked, &errOut)
+	if code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	contains(t, "the errors", errOut.String(), "checkpoint", "it is a folder")
+	if content, err := os.ReadFile(plot); string(content) != "of the run before" {
+		t.Errorf("the plot was replaced by %d bytes (%v)", len(content), err)
+	}
+}
+
+// Evaluation takes no more memory than training, whatever the length.
+func TestTrainMemory(t *testing.T) {
+	text := write(t, "text", strings.Repeat("all work and no play\n", 20000))
+	flags := []string{"-data", text, "-device", "cpu", "-batch", "1", "-length", "512", "-sample", "0"}
+	peak := func(ctx context.Context, out io.Writer, more ...string) int64 {
+		runtime.GC()
+		tensor.ResetPeakMemory()
+		before := tensor.Memory().Active
+		run(ctx, slices.Concat(tiny, flags, more), out, io.Discard)
+		return tensor.Memory().Peak - before
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	training := peak(ctx, &interrupter{part: "step 1/", cancel: cancel}, "-out", t.TempDir())
+	if whole := peak(context.Background(), io.Discard, "-out", t.TempDir()); whole > training+training/4 {
+		t.Errorf("with evaluation it takes %d bytes, training alone %d", whole, training)
 	}
 }
 

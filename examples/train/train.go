@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/pkg/errors"
 
+	"github.com/deltatape/deltatape/autograd"
+	"github.com/deltatape/deltatape/internal/safetensors"
 	"github.com/deltatape/deltatape/models/nn"
 	"github.com/deltatape/deltatape/models/qla"
 	"github.com/deltatape/deltatape/ops/gateddelta"
@@ -21,8 +24,8 @@ import (
 const (
 	heldOut           = 0.05 // share of the text that is kept for evaluation
 	evalWindows       = 256  // windows of it that are evaluated
-	evalBatch         = 32
-	maxOrder          = 2 // order of the n-gram model to beat
+	evalBatch         = 32   // at most, and no more than in a step: memory goes with it
+	maxOrder          = 2    // order of the n-gram model to beat
 	sampleTemperature = 0.7
 )
 
@@ -46,7 +49,7 @@ func trainModel(ctx context.Context, o options, out io.Writer) (better bool, err
 	if err != nil {
 		return false, err
 	}
-	windows, err := data.Windows(held.Bytes(), evalBatch, o.length, evalWindows)
+	windows, err := data.Windows(held.Bytes(), min(evalBatch, o.batch), o.length, evalWindows)
 	if err != nil {
 		return false, errors.Wrap(err, "held-out text")
 	}
@@ -54,18 +57,23 @@ func trainModel(ctx context.Context, o options, out io.Writer) (better bool, err
 	if err != nil {
 		return false, errors.Wrap(err, "model")
 	}
-	if err := os.MkdirAll(o.out, 0o755); err != nil {
+	if err := makeFolder(o); err != nil {
 		return false, errors.Wrap(err, "-out")
+	}
+	rule, err := ruleOf(o)
+	if err != nil {
+		return false, err
 	}
 	fmt.Fprintf(out, "text    %s (files: %d), %s to learn, %s held out\n", corpus.Name, corpus.Files(),
 		report.Bytes(int64(len(learn.Bytes()))), report.Bytes(int64(len(held.Bytes()))))
 	fmt.Fprintf(out, "model   %s parameters, %d layers of width %d, mixer %s, device %s, seed %d\n",
 		report.Count(float64(nn.Count(model))), o.model.Layers, o.model.Hidden, o.model.Mixer, tensor.DefaultDevice(), o.seed)
 
-	curve, took, err := fit(ctx, o, model, sampler, out)
-	if plotErr := plot(o, curve); err == nil {
-		err = plotErr
+	if rule != "" {
+		fmt.Fprintf(out, "rule    %s\n", rule)
 	}
+
+	curve, took, err := fit(ctx, o, model, sampler, out)
 	if errors.Is(err, context.Canceled) && curve != nil {
 		fmt.Fprintf(out, "the weights after step %d are in %s\n", len(curve), o.weights())
 	}
@@ -82,7 +90,47 @@ func loadCorpus(path string) (*data.Corpus, error) {
 	return data.Load(path)
 }
 
-// fit trains the model and returns the loss of every step in bits per byte.
+// makeFolder makes the folder of -out and finds out before training that its files
+// can be written.
+func makeFolder(o options) error {
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
+		return errors.WithStack(err)
+	}
+	for _, path := range []string{o.weights(), o.plot()} {
+		if err := safetensors.Writable(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ruleOf says which implementation of the delta rule trains the model, and why; it is
+// empty for a model without the rule.
+func ruleOf(o options) (string, error) {
+	c := o.model
+	if c.Mixer != qla.MixerDelta {
+		return "", nil
+	}
+	tape := autograd.NewTape()
+	defer tape.Close()
+	var plan gateddelta.Plan
+	err := tensor.Try(func() {
+		of := func(shape ...int) *autograd.Var { return tape.Var(tensor.Zeros(tensor.Float32, shape...)) }
+		keys := []int{o.batch, o.length, c.KeyHeads, c.KeyDim}
+		gates := []int{o.batch, o.length, c.ValueHeads}
+		plan = gateddelta.Explain(gateddelta.Inputs{
+			Q: of(keys...), K: of(keys...), V: of(append(gates, c.ValueDim)...),
+			GateInput: of(gates...), ALog: of(c.ValueHeads), DtBias: of(c.ValueHeads), BetaLogits: of(gates...),
+		}, gateddelta.Options{ChunkSize: c.ChunkSize, Implementation: c.Implementation, QKL2Norm: true})
+	})
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimPrefix(plan.Why[0], "implementation "), nil
+}
+
+// fit trains the model and returns the loss of every step in bits per byte, which it
+// also plots where it has saved weights: so both are of one run.
 func fit(ctx context.Context, o options, model *qla.Model, sampler *data.Sampler, out io.Writer) (curve []float64, took time.Duration, err error) {
 	progress := report.NewProgress(out, report.ProgressOptions{})
 	start := time.Now()
@@ -97,17 +145,21 @@ func fit(ctx context.Context, o options, model *qla.Model, sampler *data.Sampler
 			})
 		},
 	}, model, sampler)
+	took = time.Since(start)
+	saved := err == nil || errors.Is(err, context.Canceled) && curve != nil
+	if saved {
+		plotErr := report.LossPlot(o.plot(), report.Series{Name: "training, bits per byte", Y: curve})
+		switch {
+		case err == nil:
+			err = plotErr
+		case plotErr != nil:
+			err = errors.WithMessage(err, plotErr.Error())
+		}
+	}
 	if finishErr := progress.Finish(); err == nil {
 		err = finishErr
 	}
-	return curve, time.Since(start), err
-}
-
-func plot(o options, curve []float64) error {
-	if len(curve) == 0 {
-		return nil
-	}
-	return report.LossPlot(o.plot(), report.Series{Name: "training, bits per byte", Y: curve})
+	return curve, took, err
 }
 
 // judge evaluates the model and the n-grams on held-out text, prints a sample,

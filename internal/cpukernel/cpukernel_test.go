@@ -247,7 +247,7 @@ func TestMistakes(t *testing.T) {
 	defer p.done()
 	for want, change := range map[string]func(*cpukernel.Rule){
 		"a size is out of range":          func(r *cpukernel.Rule) { r.Chunk = 20 },
-		"tokens 0 to 17":                  func(r *cpukernel.Rule) { r.Offsets = []int{0, 17} },
+		"tokens 0 to 17, and the arrays":  func(r *cpukernel.Rule) { r.Offsets = []int{0, 17} },
 		"the offsets [0 20 16] fall":      func(r *cpukernel.Rule) { r.Offsets = []int{0, 20, 16} },
 		"V has 256 elements, want 320":    func(r *cpukernel.Rule) { r.DV = 20 },
 		"H0 has 256 elements, want 512":   func(r *cpukernel.Rule) { r.Offsets = []int{0, 8, 16} },
@@ -266,7 +266,7 @@ func TestMistakes(t *testing.T) {
 				in.H0, out.HT = nil, nil
 			}
 			if strings.HasPrefix(want, "Starts") {
-				in.G, in.Beta = slices.Repeat(in.G, 2), slices.Repeat(in.Beta, 2)
+				in.G, in.Beta, out.O = slices.Repeat(in.G, 2), slices.Repeat(in.Beta, 2), slices.Repeat(out.O, 2)
 				in.Q, in.K, in.V = slices.Repeat(in.Q, 2), slices.Repeat(in.K, 2), slices.Repeat(in.V, 2)
 				r.Offsets = []int{0, 32}
 			}

@@ -15,10 +15,16 @@
 // time; see Levels. On arm64 there is one, NEON. Results of different levels differ by
 // rounding. Subnormal numbers count as zero, as in MLX's threads.
 //
+// # Calls
+//
+// Rule.Forward and Rule.Backward work at once. Rule.ForwardCall and Rule.BackwardCall
+// return the same function of C, to be called when an engine's arrays are there; it
+// makes its threads itself, and where the system has none to give those that it has do
+// the work of the others.
+//
 // # Memory and errors
 //
-// Arrays are read and written in place and must stay where they are. Each thread
-// takes memory of its own for the time of a call: for the backward pass mostly the
-// states at the starts of a segment's chunks (see Rule.WorkBytes). A call fails only
-// for want of this memory. Sizes that don't fit together panic.
+// Arrays are read and written in place. Each thread has memory of its own for the time
+// of a call: for the backward pass mostly the states at the starts of a segment's chunks
+// (see Rule.WorkBytes). Nothing fails; sizes that don't fit together panic.
 package cpukernel

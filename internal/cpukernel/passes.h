@@ -202,20 +202,20 @@ void Worker::gateGradient(float constant, const float* suffix, const float* pref
 
 } // namespace
 
-int run(cpukernel_rule& z, bool backward) {
+int64_t need(cpukernel_rule& z, bool backward) {
   Memory memory;
   Worker(z, backward, memory);
-  void* base = nullptr;
-  if (posix_memalign(&base, 64, sizeof(float) * memory.used) != 0) return 1;
-  memset(base, 0, sizeof(float) * memory.used);
-  memory.base = static_cast<float*>(base), memory.used = 0;
+  return memory.used;
+}
+
+void work(cpukernel_rule& z, bool backward, float* base) {
+  Memory memory{base};
   Worker worker(z, backward, memory);
+  memset(base, 0, sizeof(float) * memory.used);
   for (;;) {
     int64_t task = __atomic_fetch_add(&z.next, 1, __ATOMIC_RELAXED);
-    if (task >= z.sequences * z.hk) break;
+    if (task >= z.sequences * z.hk) return;
     if (backward) worker.backward(task / z.hk, task % z.hk);
     else worker.forward(task / z.hk, task % z.hk);
   }
-  free(base);
-  return 0;
 }

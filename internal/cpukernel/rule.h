@@ -11,7 +11,7 @@ extern "C" {
 // Arrays are dense: tokens [tokens, heads, size], gates [tokens, heads], states
 // [sequences, heads, dk, dv].
 typedef struct {
-  int64_t sequences;
+  int64_t tokens, sequences;
   const int64_t* begin;       // first token of each sequence
   const int64_t* end;         // and the one after its last
   const int64_t* first_start; // index in starts of each sequence's first
@@ -36,10 +36,23 @@ typedef struct {
 
 enum { CPUKERNEL_MAX_CHUNK = 128 };
 
-// cpukernel_forward and cpukernel_backward take tasks until none is left, beside
-// others that do so on other threads. They return 0, or 1 without memory to work in.
-int cpukernel_forward(cpukernel_rule* rule);
-int cpukernel_backward(cpukernel_rule* rule);
+// A pass is a rule whose arrays come later, and one piece of memory with its offsets.
+typedef struct {
+  cpukernel_rule rule;
+  int64_t backward;
+  int64_t threads;                         // at most so many work
+  int64_t h0, ht, starts, grad_o, grad_ht; // whether there are these arrays
+} cpukernel_pass;
+
+// cpukernel_run computes a pass. It reads q, k, v, g, beta, h0, and backward grad_o,
+// grad_ht and starts, and writes o, ht and starts, or dq, dk, dv, dg, dbeta and, where
+// there is h0, dh0. Arrays that there are not have no place in the lists. The workspace
+// has cpukernel_workspace bytes and begins at a multiple of 64.
+void cpukernel_run(const void* pass, const void* const* in, void* const* out, void* workspace);
+int64_t cpukernel_workspace(const cpukernel_pass* pass);
+
+// cpukernel_release frees a pass.
+void cpukernel_release(void* pass);
 
 // cpukernel_levels is the number of sets of instructions that this processor has: level
 // 0 works anywhere, the last is the best.

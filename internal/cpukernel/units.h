@@ -17,14 +17,17 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+// work takes tasks until none is left, beside others that do so on other threads. Its
+// memory has so many floats as need says, the same for all sets of instructions.
 namespace plain {
-int run(cpukernel_rule& rule, bool backward);
+int64_t need(cpukernel_rule& rule, bool backward);
+void work(cpukernel_rule& rule, bool backward, float* memory);
 }
 namespace avx2 {
-int run(cpukernel_rule& rule, bool backward);
+void work(cpukernel_rule& rule, bool backward, float* memory);
 }
 namespace avx512 {
-int run(cpukernel_rule& rule, bool backward);
+void work(cpukernel_rule& rule, bool backward, float* memory);
 }
 
 #endif

@@ -24,13 +24,20 @@ static void take_all(mlx_vector_array v, uintptr_t* out) {
   }
 }
 
+// differentiating says that this thread runs a function for vjp.
+static __thread int differentiating;
+
+int dt_differentiating(void) { return differentiating; }
+
 static int vjp(uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t* cotangents, size_t m,
                uintptr_t* outs, uintptr_t* grads) {
   mlx_closure f = closure_of(id);
   mlx_vector_array p = dt.mlx_vector_array_new_data((const mlx_array*)primals, n);
   mlx_vector_array c = dt.mlx_vector_array_new_data((const mlx_array*)cotangents, m);
   mlx_vector_array o = {0}, g = {0};
+  differentiating++;
   int failed = dt.mlx_vjp(&o, &g, f, p, c);
+  differentiating--;
   if (!failed && (dt.mlx_vector_array_size(o) != m || dt.mlx_vector_array_size(g) != n)) failed = 1;
   if (!failed) {
     take_all(o, outs);

@@ -94,6 +94,9 @@ var traceMu sync.Mutex
 // compiled function must be called plainly.
 func Tracing() bool { return C.dt_on_tracing_thread() != 0 }
 
+// Differentiating reports whether the caller runs inside a function of VJP.
+func Differentiating() bool { return C.dt_differentiating() != 0 }
+
 // VJP returns the outputs of f at the primals and, for the cotangents of the
 // outputs, the gradients of the primals, both by MLX's own differentiation.
 func VJP(device Device, f Func, primals, cotangents []Array) (outs, grads []Made, err error) {

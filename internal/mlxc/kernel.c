@@ -15,9 +15,9 @@ static int apply_cuda(mlx_vector_array* res, void* kernel, mlx_vector_array in, 
   mlx_fast_cuda_kernel_config c = dt.mlx_fast_cuda_kernel_config_new();
   int failed = !c.ctx || dt.mlx_fast_cuda_kernel_config_set_grid(c, l->grid[0], l->grid[1], l->grid[2]) ||
                dt.mlx_fast_cuda_kernel_config_set_thread_group(c, l->group[0], l->group[1], l->group[2]);
-  const int* shape = l->shapes;
-  for (size_t i = 0; !failed && i < l->outputs; shape += l->ndims[i++])
-    failed = dt.mlx_fast_cuda_kernel_config_add_output_arg(c, shape, l->ndims[i], (mlx_dtype)l->dtypes[i]);
+  const int* shape = l->outputs.shapes;
+  for (size_t i = 0; !failed && i < l->outputs.n; shape += l->outputs.ndims[i++])
+    failed = dt.mlx_fast_cuda_kernel_config_add_output_arg(c, shape, l->outputs.ndims[i], (mlx_dtype)l->outputs.dtypes[i]);
   if (!failed) failed = dt.mlx_fast_cuda_kernel_apply(res, (mlx_fast_cuda_kernel){kernel}, in, c, dt_streams[DT_GPU]);
   if (c.ctx) dt.mlx_fast_cuda_kernel_config_free(c);
   return failed;
@@ -27,9 +27,9 @@ static int apply_metal(mlx_vector_array* res, void* kernel, mlx_vector_array in,
   mlx_fast_metal_kernel_config c = dt.mlx_fast_metal_kernel_config_new();
   int failed = !c.ctx || dt.mlx_fast_metal_kernel_config_set_grid(c, l->grid[0], l->grid[1], l->grid[2]) ||
                dt.mlx_fast_metal_kernel_config_set_thread_group(c, l->group[0], l->group[1], l->group[2]);
-  const int* shape = l->shapes;
-  for (size_t i = 0; !failed && i < l->outputs; shape += l->ndims[i++])
-    failed = dt.mlx_fast_metal_kernel_config_add_output_arg(c, shape, l->ndims[i], (mlx_dtype)l->dtypes[i]);
+  const int* shape = l->outputs.shapes;
+  for (size_t i = 0; !failed && i < l->outputs.n; shape += l->outputs.ndims[i++])
+    failed = dt.mlx_fast_metal_kernel_config_add_output_arg(c, shape, l->outputs.ndims[i], (mlx_dtype)l->outputs.dtypes[i]);
   if (!failed) failed = dt.mlx_fast_metal_kernel_apply(res, (mlx_fast_metal_kernel){kernel}, in, c, dt_streams[DT_GPU]);
   if (c.ctx) dt.mlx_fast_metal_kernel_config_free(c);
   return failed;

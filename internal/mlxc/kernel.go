@@ -61,12 +61,8 @@ type KernelOutput struct {
 	Dtype Dtype
 }
 
-// Apply makes the outputs of one launch, on the GPU: grid counts threads, and
-// group those of a threadgroup.
-func (k Kernel) Apply(inputs []Array, outputs []KernelOutput, grid, group [3]int) ([]Made, error) {
-	if err := enter(); err != nil {
-		return nil, err
-	}
+// outputsOf is C's view of outputs, until the pinner unpins.
+func outputsOf(outputs []KernelOutput, pinner *runtime.Pinner) C.dt_outputs {
 	var shapes []C.int
 	ndims := make([]C.size_t, len(outputs))
 	dtypes := make([]C.int, len(outputs))
@@ -76,16 +72,26 @@ func (k Kernel) Apply(inputs []Array, outputs []KernelOutput, grid, group [3]int
 		}
 		ndims[i], dtypes[i] = C.size_t(len(o.Shape)), C.int(o.Dtype)
 	}
-	l := C.dt_launch{
-		outputs: C.size_t(len(outputs)), shapes: unsafe.SliceData(shapes),
+	c := C.dt_outputs{
+		n: C.size_t(len(outputs)), shapes: unsafe.SliceData(shapes),
 		ndims: unsafe.SliceData(ndims), dtypes: unsafe.SliceData(dtypes),
 	}
-	for i := range grid {
-		l.grid[i], l.group[i] = C.int(grid[i]), C.int(group[i])
+	for _, p := range []any{c.shapes, c.ndims, c.dtypes} {
+		pinner.Pin(p)
+	}
+	return c
+}
+
+// Apply makes the outputs of one launch, on the GPU: grid counts threads, and
+// group those of a threadgroup.
+func (k Kernel) Apply(inputs []Array, outputs []KernelOutput, grid, group [3]int) ([]Made, error) {
+	if err := enter(); err != nil {
+		return nil, err
 	}
 	var pinner runtime.Pinner
-	for _, p := range []any{l.shapes, l.ndims, l.dtypes} {
-		pinner.Pin(p)
+	l := C.dt_launch{outputs: outputsOf(outputs, &pinner)}
+	for i := range grid {
+		l.grid[i], l.group[i] = C.int(grid[i]), C.int(group[i])
 	}
 	v := C.dt_kernel_apply(C.uintptr_t(k), (*C.uintptr_t)(unsafe.Pointer(unsafe.SliceData(inputs))), C.size_t(len(inputs)), &l)
 	pinner.Unpin()

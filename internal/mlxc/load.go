@@ -49,6 +49,7 @@ type Info struct {
 // UnavailableError says why no library could be used and how to get one.
 type UnavailableError struct {
 	Reasons []string // one for each candidate that exists but can't be used
+	Named   bool     // by DELTATAPE_MLX, so that set-up is of no use
 }
 
 func (e *UnavailableError) Error() string {
@@ -57,6 +58,10 @@ func (e *UnavailableError) Error() string {
 		b.WriteString("MLX is not installed")
 	} else {
 		b.WriteString("MLX can't be loaded: " + strings.Join(e.Reasons, "; "))
+	}
+	if e.Named {
+		b.WriteString("\n" + mlxVariable + " names no library that works: unset it, or let it name another install or library file")
+		return b.String()
 	}
 	b.WriteString(`
 to install it, type "make setup" in a clone of deltatape, or, where deltatape is a dependency:
@@ -104,7 +109,7 @@ func loadLocked() error {
 		return loadErr
 	}
 	setEnvironment()
-	unavailable := &UnavailableError{}
+	unavailable := &UnavailableError{Named: os.Getenv(mlxVariable) != ""}
 	for _, path := range candidates() {
 		if _, err := os.Stat(path); err != nil {
 			if at := os.Getenv(mlxVariable); at != "" { // someone means this very place

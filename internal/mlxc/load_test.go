@@ -73,10 +73,13 @@ func TestReadBuildInfo(t *testing.T) {
 const hint = "to install it, type \"make setup\" in a clone of deltatape, or, where deltatape is a dependency:\n" +
 	"\tsh \"$(go list -m -f '{{.Dir}}' github.com/deltatape/deltatape)/scripts/setup.sh\""
 
+const namedHint = "DELTATAPE_MLX names no library that works: unset it, or let it name another install or library file"
+
 func TestUnavailableError(t *testing.T) {
 	for want, e := range map[string]*UnavailableError{
 		"MLX is not installed\n" + hint:              {},
 		"MLX can't be loaded: a: %s; b: no\n" + hint: {Reasons: []string{"a: %s", "b: no"}},
+		"MLX can't be loaded: a\n" + namedHint:       {Reasons: []string{"a"}, Named: true},
 	} {
 		if got := e.Error(); got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -134,7 +137,7 @@ func TestLoadFailures(t *testing.T) {
 	}
 	for at, parts := range cases {
 		out := loadInChild(t, at)
-		for _, p := range append(parts, "MLX can't be loaded: ", hint) {
+		for _, p := range append(parts, "MLX can't be loaded: ", namedHint) {
 			if !strings.Contains(out, p) {
 				t.Errorf("%s: the error %q does not hold %q", at, out, p)
 			}

@@ -54,9 +54,11 @@ int dt_synchronize(int device);
 // only one, or be inside a trace, on that thread.
 int dt_on_tracing_thread(void);
 
-// dt_vjp writes MLX's own outputs and gradients of closure id.
+// dt_vjp writes MLX's own outputs and gradients of closure id. dt_differentiating
+// tells, without the lock, whether the caller runs inside such a closure.
 int dt_vjp(int device, uintptr_t id, const uintptr_t* primals, size_t n, const uintptr_t* cotangents, size_t m,
            uintptr_t* outs, uintptr_t* grads);
+int dt_differentiating(void);
 
 uintptr_t dt_compiled_new(uintptr_t id, int device);
 uintptr_t dt_compiled_call(uintptr_t closure, const uintptr_t* in, size_t n, int device);
@@ -80,14 +82,19 @@ void dt_map_free(uintptr_t map);
 void dt_read_failed(const char* label);
 int dt_take_read_failure(char* label, size_t n);
 
+// dt_outputs describes arrays that are to be made.
+typedef struct dt_outputs {
+  size_t n;
+  const int* shapes; // of all, one after the other
+  const size_t* ndims;
+  const int* dtypes;
+} dt_outputs;
+
 // dt_kernel_new makes a kernel of the GPU's language, Metal or CUDA, and
 // dt_kernel_apply the arrays of one launch of it.
 typedef struct dt_launch {
   int grid[3], group[3];
-  size_t outputs;
-  const int* shapes; // of all outputs, one after the other
-  const size_t* ndims;
-  const int* dtypes;
+  dt_outputs outputs;
 } dt_launch;
 uintptr_t dt_kernel_new(const char* name, const char** inputs, size_t n, const char** outputs, size_t m,
                         const char* source, const char* header);

@@ -26,15 +26,43 @@ func AtomicWrite(path string, write func(w io.Writer) error) error {
 	return errors.WithMessage(atomicWrite(path, write), "write "+path)
 }
 
+// Writable returns the error with which AtomicWrite would refuse path now. It leaves
+// everything as it was.
+func Writable(path string) error {
+	return errors.WithMessage(writable(path), "write "+path)
+}
+
+func writable(path string) error {
+	target, _, err := resolve(path)
+	if err != nil {
+		return err
+	}
+	temp, err := createTemp(folder(target))
+	if err != nil {
+		return err
+	}
+	err = temp.Close()
+	if removeErr := os.Remove(temp.Name()); err == nil {
+		err = removeErr
+	}
+	return errors.WithStack(err)
+}
+
+// folder returns the folder of a file, with a separator at its end.
+func folder(target string) string {
+	dir, _ := filepath.Split(target)
+	if dir == "" {
+		return "." + string(filepath.Separator)
+	}
+	return dir
+}
+
 func atomicWrite(path string, write func(w io.Writer) error) error {
 	target, old, err := resolve(path)
 	if err != nil {
 		return err
 	}
-	dir, _ := filepath.Split(target)
-	if dir == "" {
-		dir = "." + string(filepath.Separator)
-	}
+	dir := folder(target)
 	temp, err := createTemp(dir)
 	if err != nil {
 		return err

@@ -260,6 +260,9 @@ func TestAtomicWriteRefuses(t *testing.T) {
 				return nil
 			})
 			checkError(t, err, "write "+c.path, c.want)
+			if check := Writable(c.path); check == nil || check.Error() != err.Error() {
+				t.Errorf("Writable says %v, AtomicWrite %v", check, err)
+			}
 			if c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("%v is not %v", err, c.is)
 			}
@@ -290,6 +293,8 @@ func TestAtomicWriteNeedsPermission(t *testing.T) {
 		{filepath.Join(open, "locked"), "permission denied"},
 	} {
 		var err error
+		asOrdinaryUser(t, func() { err = Writable(c.path) })
+		checkError(t, err, "write "+c.path+": "+c.want)
 		asOrdinaryUser(t, func() { err = writeText(c.path, "new") })
 		checkError(t, err, "write "+c.path+": "+c.want)
 		if !errors.Is(err, fs.ErrPermission) {
@@ -298,6 +303,22 @@ func TestAtomicWriteNeedsPermission(t *testing.T) {
 	}
 	checkFolder(t, open, "file", "locked")
 	checkFolder(t, shut, "file", "locked")
+}
+
+func TestWritable(t *testing.T) {
+	dir := t.TempDir()
+	mustWrite(t, filepath.Join(dir, "file"), "old", 0o640)
+	for name, text := range map[string]string{"link": "file", "dangling": "new"} {
+		if err := os.Symlink(text, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"file", "link", "dangling", "none"} {
+		if err := Writable(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	checkFolder(t, dir, "dangling", "file", "link")
 }
 
 func TestAtomicWriteAtTheSameTime(t *testing.T) {

@@ -109,11 +109,25 @@ func (d Device) Select() error {
 	return tensor.SetDevice(device)
 }
 
-// Interruptible returns a context that ends with the first Ctrl-C. The second one
-// ends the process.
+// Interruptible returns a context that ends with the first Ctrl-C or SIGTERM, after
+// which another one ends the process, or with the SIGHUP of a terminal that is
+// closed, unless that signal is ignored, as nohup has it. There may be any number
+// of those: the shell and the system send one each.
 func Interruptible() context.Context {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	calls, hangups := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(calls, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(hangups, syscall.SIGHUP)
+	}
+	go func() {
+		select {
+		case <-calls:
+		case <-hangups:
+		}
+		signal.Stop(calls)
+		cancel()
+	}()
 	return ctx
 }
 

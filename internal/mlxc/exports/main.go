@@ -51,7 +51,7 @@ func check(library, list string) (missing []string, err error) {
 	n := 0
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, "#")
-		fields := strings.Fields(line) // op or raw, and the name
+		fields := strings.Fields(line) // op, raw or optional, and the name
 		if len(fields) == 0 {
 			continue
 		}
