@@ -38,7 +38,7 @@ echo "c++ $*" >>"$CALLS"
 sleep "${STUB_SLOW:-0}"
 while [ $# -gt 1 ]; do
 	if [ "$1" = -o ]; then touch "$2"; fi
-	if [ "$1" = -c ]; then touch "${2%.cpp}.o"; fi
+	if [ "$1" = -c ]; then sed 's/^/compiles /' "$2" >>"$CALLS" && touch "${2%.cpp}.o"; fi
 	shift
 done
 EOF
@@ -67,6 +67,7 @@ for line in mlx=0.32.2 mlxc=0.7.0 backend=cpu blas=openblas-0.3.34 patched=1; do
 	check "build-info has $line" grep -qx "$line" "$install/build-info"
 done
 check 'left no work folder' no_temp
+check 'adds to mlx-c' calls 'compiles #include "host_op.cpp"' 1
 : >"$CALLS"
 start=$(date +%s)
 for _ in 1 2 3 4 5; do check 'succeeds again' with STUB_OFFLINE=1 setup; done
@@ -79,6 +80,9 @@ mkdir "$work/clone2" && cp -R "$scripts" "$work/clone2/scripts" && : >"$CALLS"
 check 'a second clone is ready at once' sh "$work/clone2/scripts/setup.sh" --print >"$work/out"
 check 'without a build' [ ! -s "$CALLS" ]
 check 'with its own link' same "$(readlink "$work/clone2/.deps")" "$install"
+echo '// changed' >>"$work/clone2/scripts/host_op.cpp"
+check 'takes a changed addition' sh "$work/clone2/scripts/setup.sh" --print >"$work/out" 2>&1
+check 'and builds it' not same "$(readlink "$work/clone2/.deps")" "$install" 2>/dev/null
 
 fresh 'killed in the middle'
 STUB_SLOW=2 sh "$work/clone/scripts/setup.sh" >"$work/out" 2>&1 &

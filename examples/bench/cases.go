@@ -8,7 +8,6 @@ import (
 
 	"github.com/deltatape/deltatape/autograd"
 	"github.com/deltatape/deltatape/examples/internal/program"
-	"github.com/deltatape/deltatape/internal/cpukernel"
 	"github.com/deltatape/deltatape/ops/gateddelta"
 	"github.com/deltatape/deltatape/ops/metal"
 	"github.com/deltatape/deltatape/tensor"
@@ -34,7 +33,6 @@ type benchmark struct {
 	asked        line // what the options say, with implementation and chunk size perhaps left open
 	flops, bytes float64
 	kernels      metal.Work // what the kernels of Metal do; zero for others
-	beside       int64      // bytes that kernels take beside the engine's
 	cores        int        // processor cores that work at a time
 	memory       float64    // estimate of what a run takes, inputs included
 
@@ -161,29 +159,21 @@ func ruleCase(s shape, d tensor.Dtype, pass string, opt gateddelta.Options, inpu
 
 // countKernels notes what only those who make the kernels know of them.
 func (b *benchmark) countKernels(plan gateddelta.Plan) {
+	if plan.Implementation != gateddelta.Metal {
+		return
+	}
 	s := b.shape
 	offsets := make([]int, s.B()+1)
 	for i := range offsets {
 		offsets[i] = i * s.T()
 	}
-	switch plan.Implementation {
-	case gateddelta.Metal:
-		kernels := metal.NewPlan(metal.Config{Dtype: b.dtype, Chunk: plan.ChunkSize, DK: s.K(), DV: s.V(), HK: s.Hk(), HV: s.Hv()}, offsets, 0)
-		if b.pass == training {
-			b.kernels = kernels.ForwardWork().Add(kernels.BackwardWork())
-		} else {
-			b.kernels = kernels.ForwardOnly().ForwardWork()
-		}
-		b.launches = b.kernels.Launches
-	case gateddelta.CPU:
-		rule := cpukernel.Rule{
-			HK: s.Hk(), R: s.Hv() / s.Hk(), DK: s.K(), DV: s.V(), Offsets: offsets, Chunk: plan.ChunkSize, Threads: plan.Threads,
-		}
-		if b.pass == training { // forward no chunk is kept
-			rule.Segment = plan.Segment
-		}
-		b.beside = rule.WorkBytes()
+	kernels := metal.NewPlan(metal.Config{Dtype: b.dtype, Chunk: plan.ChunkSize, DK: s.K(), DV: s.V(), HK: s.Hk(), HV: s.Hv()}, offsets, 0)
+	if b.pass == training {
+		b.kernels = kernels.ForwardWork().Add(kernels.BackwardWork())
+	} else {
+		b.kernels = kernels.ForwardOnly().ForwardWork()
 	}
+	b.launches = b.kernels.Launches
 }
 
 // cost returns the operations and bytes that a run comes to.

@@ -26,12 +26,11 @@ It prints a table, or with -json a line for each case with an object of
   dtype, device, pass    dtype is that of q, k and v
   tokens_per_s           B·T by the median time
   ms_median, ms_min      of -runs runs, the building of the graph included
-  peak_bytes             the most memory at a time, inputs included: the engine's
-                         and, for cpu, at most what its threads take beside it
+  peak_bytes             the engine's most memory at a time, inputs included
   extra_bytes            the same without inputs, outputs and gradients
   graph_nodes            primitives of the engine in the graph of one run, without
-                         what is evaluated while it is built: kernels that work at
-                         once, and metal's segments but the last
+                         what is evaluated while it is built: metal's kernels in
+                         the emulator, and its segments but the last
   launches               kernels of this project that one run launches on a GPU, or
                          in the emulator
   flops                  multiplications and additions of the formulas' products,

@@ -165,10 +165,10 @@ func TestCases(t *testing.T) {
 		args string
 		want []string
 	}{
-		{"-shape 1,64,1,2,16,16 -shape 1,1,1,2,16,16", []string{"chunk 16 64 fwdbwd", "recurrent 1 1 fwdbwd"}},
+		{"-dtype float64 -shape 1,64,1,2,16,16 -shape 1,1,1,2,16,16", []string{"chunk 16 64 fwdbwd", "recurrent 1 1 fwdbwd"}},
 		{"-shape 1,64,1,2,16,16 -impl chunk,chunk -impl recurrent -chunk 16 -chunk 32,16", []string{"chunk 16 64 fwdbwd", "chunk 32 64 fwdbwd", "recurrent 1 64 fwdbwd"}},
-		{"-shape 1,64,1,2,16,16 -impl auto,chunk", []string{"chunk 16 64 fwdbwd", "chunk 16 64 fwdbwd"}}, // not one curve in a plot
-		{"-shape 1,64,1,2,16,16 -sweep -lengths 32,64 -pass fwd", []string{
+		{"-dtype float64 -shape 1,64,1,2,16,16 -impl auto,chunk", []string{"chunk 16 64 fwdbwd", "chunk 16 64 fwdbwd"}}, // not one curve in a plot
+		{"-shape 1,64,1,2,16,16 -impl chunk -sweep -lengths 32,64 -pass fwd", []string{
 			"chunk 16 32 fwd", "chunk 32 32 fwd", "chunk 64 32 fwd", "chunk 128 32 fwd",
 			"chunk 16 64 fwd", "chunk 32 64 fwd", "chunk 64 64 fwd", "chunk 128 64 fwd"}},
 		{"-shape 1,64,1,2,16,16 -sweep -lengths 16 -chunk 16 -impl sdpa -pass fwd,fwdbwd", []string{"sdpa 0 16 fwd", "sdpa 0 16 fwdbwd"}},
@@ -207,7 +207,7 @@ func TestTable(t *testing.T) {
 	for _, pattern := range []string{
 		`^\S.* cores, \w+/\w+, go\S+, MLX \d.*\non 1: sgemm \S+ GFLOP/s, memory \S+ GB/s; 2 runs\n\n`,
 		`(?m)^ *B,T,Hk,Hv,K,V +impl +chunk .* launches$`,
-		`(?m)^ *1,32,2,4,16,16 +chunk +16 +float32 +fwd +\d+ `,
+		`(?m)^ *1,32,2,4,16,16 +(chunk +16|cpu +32) +float32 +fwd +\d+ `,
 		`(?m)^ *1,64,2,4,16,16 +sdpa +0 +float32 +fwdbwd +\d+ `,
 		`(?m)^auto fwd at 1,T,2,4,16,16 float32 against sdpa: \S+x at T=32, \S+x at T=64, (not )?faster`,
 		`(?m)^auto fwdbwd at .*\n$`,

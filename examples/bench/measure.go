@@ -77,15 +77,12 @@ func (b *benchmark) run(count bool) (took time.Duration, err error) {
 }
 
 // count notes the primitives in a graph. A GPU's kernels are among them, but for those
-// of segments that were evaluated on the way; emulated ones and a CPU's have run.
+// of segments that were evaluated on the way; emulated ones have run.
 func (b *benchmark) count(primitives map[string]int) {
 	for _, n := range primitives {
 		b.nodes += n
 	}
 	b.launches = max(b.launches, primitives["CustomKernel"])
-	if primitives["HostOp"] > 0 { // the engine gives a CPU's kernels their memory
-		b.beside = 0
-	}
 }
 
 // size returns the bytes of tensors.

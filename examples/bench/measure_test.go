@@ -132,13 +132,6 @@ func TestCount(t *testing.T) {
 	if b.count(map[string]int{"Matmul": 2, "Exp": 1}); b.nodes != 3 || b.launches != 5 {
 		t.Errorf("%d nodes, %d launches, want 3 and 5", b.nodes, b.launches)
 	}
-	b = &benchmark{beside: 7}
-	if b.count(map[string]int{"Exp": 1}); b.beside != 7 {
-		t.Errorf("%d bytes beside the engine's, want 7", b.beside)
-	}
-	if b.count(map[string]int{"HostOp": 1}); b.beside != 0 {
-		t.Errorf("%d bytes beside the engine's, which has them all", b.beside)
-	}
 	for planned, want := range map[int]int{3: 4, 8: 8} { // some may have run on the way
 		b = &benchmark{launches: planned}
 		if b.count(map[string]int{"Matmul": 2, "CustomKernel": 4}); b.nodes != 6 || b.launches != want {
@@ -186,31 +179,6 @@ func TestCostOfKernels(t *testing.T) {
 		if ratio := flops / kernels.flops; ratio < 0.5 || ratio > 2 || ratio == 1 || bytes < 1.5*kernels.bytes || kernels.launches == 0 || chunk.launches != 0 {
 			t.Errorf("%s: the kernels cost %v operations, %v bytes and %d launches, the formulas %v and %v", pass, flops, bytes, kernels.launches, kernels.flops, kernels.bytes)
 		}
-	}
-}
-
-// Threads have memory of their own, and keep chunks in the backward pass.
-func TestMemoryOfThreads(t *testing.T) {
-	device := tensor.DefaultDevice()
-	if err := tensor.SetDevice(tensor.CPU); err != nil {
-		t.Fatal(err)
-	}
-	defer tensor.SetDevice(device)
-	s := shape{1, 200, 2, 4, 32, 16}
-	beside := map[string][]int64{}
-	for _, pass := range []string{forward, training} {
-		for threads := 1; threads <= 2; threads++ {
-			opt := gateddelta.Options{Implementation: gateddelta.CPU, Threads: threads}
-			b, err := ruleCase(s, tensor.Float32, pass, opt, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			beside[pass] = append(beside[pass], b.beside)
-		}
-	}
-	f, b := beside[forward], beside[training]
-	if f[0] < 4*2*32*16 || f[1] != 2*f[0] || b[1] != 2*b[0] || b[0]-f[0] < 4*6*2*32*16 {
-		t.Errorf("on one and two threads %v bytes forward, %v backward", f, b)
 	}
 }
 

@@ -54,7 +54,7 @@ func (b *benchmark) row(l limits) row {
 		Impl: b.impl, Shape: b.shape, Chunk: b.chunk, Dtype: b.dtype.String(), Device: device.String(), Pass: b.pass,
 		TokensPerS: digits(b.tokens()/middle.Seconds(), 1),
 		MsMedian:   milliseconds(middle), MsMin: milliseconds(slices.Min(b.times)),
-		PeakBytes: b.peak + b.beside, ExtraBytes: b.extra + b.beside, GraphNodes: b.nodes, Launches: b.launches,
+		PeakBytes: b.peak, ExtraBytes: b.extra, GraphNodes: b.nodes, Launches: b.launches,
 		FLOPs: b.flops, Bytes: b.bytes,
 		MatmulShare: digits(b.flops/middle.Seconds()/l[b.cores].flops, 4), Scan: b.scan, Threads: b.threads,
 		line: b.asked, roofline: l[b.cores].seconds(flops, bytes) / middle.Seconds(),

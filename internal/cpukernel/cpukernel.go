@@ -51,7 +51,6 @@ func (r Rule) firstStarts() (first []C.int64_t, n int) {
 
 // WorkBytes is what the backward pass takes for its threads' own matrices.
 func (r Rule) WorkBytes() int64 {
-	r.Segment = max(1, r.Segment)
 	c := r.BackwardCall(max(1, r.Offsets[len(r.Offsets)-1]), There{})
 	defer c.free()
 	return c.Workspace

@@ -37,16 +37,15 @@ type Gradients struct {
 }
 
 // Forward computes the outputs.
-func (r Rule) Forward(in Operands, out Results) error {
+func (r Rule) Forward(in Operands, out Results) {
 	z := r.sizes(len(in.G))
 	do(r.ForwardCall(z.tokens, There{H0: in.H0 != nil, HT: out.HT != nil}), z.operands(in), []array{
 		{"O", out.O, z.values}, {"HT", out.HT, optional(out.HT, z.states)}, {"Starts", out.Starts, z.starts},
 	})
-	return nil
 }
 
 // Backward computes the gradients; starts are those of the forward pass.
-func (r Rule) Backward(in Operands, starts []float32, grad Gradients) error {
+func (r Rule) Backward(in Operands, starts []float32, grad Gradients) {
 	z := r.sizes(len(in.G))
 	do(r.BackwardCall(z.tokens, There{H0: in.H0 != nil, GradO: grad.O != nil, GradHT: grad.HT != nil}), append(z.operands(in), []array{
 		{"the gradient of O", grad.O, optional(grad.O, z.values)}, {"the gradient of HT", grad.HT, optional(grad.HT, z.states)},
@@ -55,7 +54,6 @@ func (r Rule) Backward(in Operands, starts []float32, grad Gradients) error {
 		{"the gradient of Q", grad.Q, z.keys}, {"the gradient of K", grad.K, z.keys}, {"the gradient of V", grad.V, z.values},
 		{"the gradient of G", grad.G, z.gates}, {"the gradient of Beta", grad.Beta, z.gates}, {"the gradient of H0", grad.H0, len(in.H0)},
 	})
-	return nil
 }
 
 // sizes are the numbers of elements of arrays.

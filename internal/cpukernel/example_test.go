@@ -2,7 +2,6 @@ package cpukernel_test
 
 import (
 	"fmt"
-	"runtime"
 
 	"github.com/deltatape/deltatape/internal/cpukernel"
 )
@@ -15,14 +14,7 @@ func ExampleRule() {
 		G: []float32{0, 0}, Beta: []float32{0.5, 0.5},
 	}
 	out := cpukernel.Results{O: make([]float32, 2)}
-	var pinner runtime.Pinner
-	defer pinner.Unpin()
-	for _, x := range [][]float32{in.Q, in.K, in.V, in.G, in.Beta, out.O} {
-		pinner.Pin(&x[0])
-	}
-	if err := r.Forward(in, out); err != nil {
-		fmt.Println(err)
-	}
+	r.Forward(in, out)
 	fmt.Println(out.O)
 	// Output: [4 6]
 }

@@ -154,7 +154,13 @@ const childVariable = "DELTATAPE_TEST_LOAD"
 // that prints.
 func loadInChild(t *testing.T, at string) string {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestLoadChild$")
+	return inChild(t, at, "TestLoadChild")
+}
+
+// inChild runs a test in a new process, with the library at a place.
+func inChild(t *testing.T, at, test string) string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$")
 	cmd.Env = append(os.Environ(), mlxVariable+"="+at, childVariable+"=1")
 	out, err := cmd.Output()
 	if err != nil {

@@ -30,8 +30,9 @@ func cut(t *testing.T, x *tensor.Tensor) *tensor.Tensor {
 	return loaded["x"]
 }
 
-// eager are applications that evaluate their operands.
-func eager() map[string]Options {
+// byKernels are applications that evaluate their operands, of Metal, or leave it to the
+// evaluation of results.
+func byKernels() map[string]Options {
 	return map[string]Options{
 		"auto":           {FinalState: true},
 		"cpu":            {FinalState: true, Implementation: CPU},
@@ -48,12 +49,8 @@ func TestCutOperand(t *testing.T) {
 			t.Errorf("%s: %v, want the file's error", what, err)
 		}
 	}
-	for name, opt := range eager() {
-		T := 1024 // for Auto to choose CPU
-		if opt.Implementation != "" {
-			T = 40
-		}
-		p := sample(1, sampling{B: 1, T: T, Hk: 2, Hv: 4, K: 32, V: 32, h0: true, dht: true})
+	for name, opt := range byKernels() {
+		p := sample(1, sampling{B: 1, T: 40, Hk: 2, Hv: 4, K: 32, V: 32, h0: true, dht: true})
 		v := variant{dtype: tensor.Float32}
 		for _, evaluate := range []bool{false, true} {
 			for operand := range operandCount + 2 {
@@ -106,7 +103,7 @@ func TestShortMemory(t *testing.T) {
 		}
 	}
 	defer setLimit(0)
-	for name, opt := range eager() {
+	for name, opt := range byKernels() {
 		t.Run(name, func(t *testing.T) {
 			tape := autograd.NewTape()
 			defer tape.Close()
@@ -172,13 +169,10 @@ func TestAhead(t *testing.T) {
 	tape := autograd.NoGrad()
 	defer tape.Close()
 	in, _ := p.inputs(tape, variant{dtype: tensor.Float32})
-	for name, opt := range eager() {
-		if opt.Implementation != "" && !resolve(in, opt).ahead() {
-			t.Errorf("%s evaluates nothing ahead", name)
+	for name, opt := range byKernels() {
+		if got, want := resolve(in, opt).ahead(), opt.Implementation == Metal; got != want {
+			t.Errorf("%s evaluates ahead: %v, want %v", name, got, want)
 		}
-	}
-	if resolve(in, Options{Implementation: Chunk}).ahead() {
-		t.Error("chunk evaluates ahead")
 	}
 	f := tensor.Compile(func(x []*tensor.Tensor) []*tensor.Tensor {
 		for _, segment := range []int{0, 1} {

@@ -18,7 +18,7 @@ import (
 // *tensor.Error. Values are looked at with Options.Validate alone: otherwise a
 // NaN, or a gate above 0, makes NaN of the rest of its sequence and head. An operand that can't be
 // evaluated is an error of the results' evaluation, and of the backward pass, also
-// where Apply evaluates its operands (see CPU and Metal).
+// where Apply evaluates its operands (see Metal).
 func Apply(in Inputs, opt Options) Output {
 	z := resolve(in, opt)
 	if opt.CheckKernels {
@@ -90,16 +90,14 @@ func (r *rule) Forward(ctx *autograd.Context, ts ...*tensor.Tensor) []*tensor.Te
 // outputs computes O, the final states if they are asked for, and what the backward
 // pass starts segments from.
 func (r *rule) outputs(recorded bool, ts []*tensor.Tensor) []*tensor.Tensor {
-	if r.z.cpu != nil {
-		if o, ht, starts, err := r.z.cpuForward(operandsOf(ts).withDefaults()); err == nil {
-			return append(present(o, ht), starts...)
-		}
-		r.z = r.z.onGraph()
-	}
 	z := r.z
-	if z.kernels != nil && !recorded {
+	switch {
+	case recorded:
+	case z.kernels != nil:
 		kernels := z.kernels.ForwardOnly()
 		z.kernels = &kernels
+	case z.cpu != nil:
+		z.cpu = z.cpuForwardOnly()
 	}
 	return z.call("forward", func(ts []*tensor.Tensor) []*tensor.Tensor {
 		o, ht, starts := z.forward(operandsOf(ts).withDefaults())
@@ -152,6 +150,8 @@ func (z geometry) forward(in operands) (o, ht *tensor.Tensor, starts []*tensor.T
 	switch {
 	case z.kernels != nil:
 		return z.kernelForward(in)
+	case z.cpu != nil:
+		return z.cpuForward(in)
 	case z.threads > 1:
 		return z.forwardInHalves(in)
 	}
@@ -172,12 +172,7 @@ func (z geometry) backward(in operands, starts []*tensor.Tensor, do, dht *tensor
 	case z.kernels != nil:
 		return z.kernelBackward(in, starts, do, dht)
 	case z.cpu != nil:
-		if d, err := z.cpuBackward(in, starts, do, dht); err == nil {
-			return d
-		}
-		z = z.onGraph() // whose segments start elsewhere
-		_, _, starts = z.forward(in)
-		return z.backward(in, starts, do, dht, needs)
+		return z.cpuBackward(in, starts, do, dht)
 	case z.threads > 1:
 		return z.backwardInHalves(in, starts, do, dht, needs)
 	}
@@ -189,10 +184,10 @@ func (z geometry) backward(in operands, starts []*tensor.Tensor, do, dht *tensor
 	return z.chunkBackward(in, starts, do, dht, needs)
 }
 
-// ahead reports whether passes evaluate their operands before they return: on a CPU,
-// where kernels work at once, or between segments.
+// ahead reports whether passes evaluate their operands before they return: in the
+// emulator, and between segments.
 func (z geometry) ahead() bool {
-	return z.cpu != nil || z.kernels != nil && (z.kernels.Stepwise() || tensor.DefaultDevice() == tensor.CPU && !tensor.Tracing())
+	return z.kernels != nil && (z.kernels.Stepwise() || tensor.DefaultDevice() == tensor.CPU && !tensor.Tracing())
 }
 
 // broken is err, but nil if it only says that memory is short: then nothing is lost.
@@ -207,7 +202,7 @@ func broken(err error) error {
 // onGraph returns z with the choices of Chunk in place of those of kernels.
 func (z geometry) onGraph() geometry {
 	var opt Options
-	z.implementation, z.cpu, z.kernels, z.segment = Chunk, nil, nil, 0
+	z.implementation, z.kernels, z.segment = Chunk, nil, 0
 	z.C, z.why.chunk = chooseChunk(z)
 	z.plan, z.why.segment = z.planOf(0)
 	z.scan, z.why.scan = opt.chooseScan(z, onGPU(z.dtype))

@@ -3,15 +3,10 @@ package gateddelta
 import (
 	"fmt"
 	"runtime"
-	"slices"
-	"unsafe"
 
 	"github.com/deltatape/deltatape/internal/cpukernel"
 	"github.com/deltatape/deltatape/tensor"
 )
-
-// The kernels of Implementation CPU work at once, on memory that the engine evaluated,
-// and not in its graph.
 
 const (
 	cpuChunk     = 32 // products fill the vectors, and little is computed above diagonals
@@ -19,10 +14,9 @@ const (
 	wideKeys     = 192
 	cpuSegment   = 1024 // tokens, whose states a core's caches hold
 
-	// cpuFrom is the size of the value heads' keys and values from which the kernels
-	// are chosen. Below, the few milliseconds to be gained aren't worth an evaluation
-	// in the middle of a step, by which the tape keeps more.
-	cpuFrom = 1 << 20
+	// threadBytes is the size of the value heads' keys and values that keeps a thread
+	// busy for some times as long as it takes to start.
+	threadBytes = 128 << 10
 )
 
 // cpuRefusal says why the kernels can't compute the rule, or is "".
@@ -32,8 +26,10 @@ func (opt Options) cpuRefusal(z geometry) string {
 		return "the kernels take float32, bfloat16 and float16, not " + z.dtype.String()
 	case tensor.DefaultDevice() != tensor.CPU:
 		return "the kernels run on the CPU, and the default device is another"
-	case !tensor.CanAside():
-		return "the kernels work at once, and nothing is evaluated inside a function that is traced"
+	case tensor.HostOps() != nil:
+		return tensor.HostOps().Error()
+	case tensor.Differentiating():
+		return "the kernels have no derivative for tensor.VJP, which traces this function"
 	case opt.Compile == CompileOn:
 		return "the kernels are compiled already, and Compile is on"
 	case opt.Scan.named():
@@ -43,10 +39,8 @@ func (opt Options) cpuRefusal(z geometry) string {
 }
 
 // cpuPays reports whether the kernels are worth choosing: on the processors that were
-// measured, x86 with AVX2 or more, where there is enough to do.
-func (z geometry) cpuPays() bool {
-	return cpukernel.Levels() > 1 && z.tokenCount()*z.Hk*z.R*(z.K+z.V)*z.dtype.Size() >= cpuFrom
-}
+// measured, x86 with AVX2 or more, whatever there is to do.
+func cpuPays() bool { return cpukernel.Levels() > 1 }
 
 // useCPU makes the choices of Implementation CPU.
 func (z *geometry) useCPU(opt Options) {
@@ -78,8 +72,13 @@ func (z *geometry) useCPU(opt Options) {
 	}
 	z.why.threads = asked
 	if r.Threads == 0 {
-		r.Threads = runtime.GOMAXPROCS(0)
-		z.why.threads = "a core for each key head of each sequence, as far as there are cores"
+		rows := 0 // with padding
+		for i, end := range r.Offsets[1:] {
+			rows += (end - r.Offsets[i] + r.Chunk - 1) / r.Chunk * r.Chunk
+		}
+		enough := int(z.bytes(rows*(z.K+z.V)) / threadBytes)
+		r.Threads = max(1, min(runtime.GOMAXPROCS(0), enough))
+		z.why.threads = "a core for each key head of each sequence, as far as there are cores, and enough for each to do"
 	}
 	r.Threads = min(r.Threads, z.Hk*z.sequences)
 	z.cpu, z.C, z.plan, z.threads = &r, r.Chunk, plan{C: r.Chunk}, r.Threads
@@ -90,8 +89,15 @@ func (z *geometry) useCPU(opt Options) {
 // cpuStates is the number of tensors that the tape keeps for the backward pass.
 func (z geometry) cpuStates() int { return min(1, z.cpu.Starts()) }
 
-// cpuForward is forward by the kernels. It fails where memory is short.
-func (z geometry) cpuForward(in operands) (o, ht *tensor.Tensor, starts []*tensor.Tensor, err error) {
+// cpuForwardOnly is the rule of a pass that no backward pass follows: it keeps nothing.
+func (z geometry) cpuForwardOnly() *cpukernel.Rule {
+	r := *z.cpu
+	r.Segment = max(1, (z.longest()+r.Chunk-1)/r.Chunk)
+	return &r
+}
+
+// cpuForward is forward by the kernels.
+func (z geometry) cpuForward(in operands) (o, ht *tensor.Tensor, starts []*tensor.Tensor) {
 	outputs := []tensor.KernelOutput{{Dtype: z.dtype, Shape: in.v.Shape()}}
 	if z.final {
 		outputs = append(outputs, z.states(z.sequences))
@@ -99,59 +105,31 @@ func (z geometry) cpuForward(in operands) (o, ht *tensor.Tensor, starts []*tenso
 	if n := z.cpu.Starts(); n > 0 {
 		outputs = append(outputs, z.states(n))
 	}
-	out, err := z.onHost(func(in, out [][]float32) error {
-		r := cpukernel.Results{O: out[0]}
-		if out = out[1:]; z.final {
-			r.HT, out = out[0], out[1:]
-		}
-		if len(out) > 0 {
-			r.Starts = out[0]
-		}
-		return z.cpu.Forward(cpuOperands(in), r)
-	}, in.list(), outputs)
-	if err != nil {
-		return nil, nil, nil, err
-	}
+	read := z.working(in.list()...)
+	call := z.cpu.ForwardCall(z.B*z.T, cpukernel.There{H0: z.initial, HT: z.final})
+	out := tensor.HostOp(call).Apply(read, outputs)
 	o, out = tensor.AsType(out[0], in.v.Dtype()), out[1:]
 	if z.final {
 		ht, out = out[0], out[1:]
 	}
-	return o, ht, out, nil
+	return o, ht, out
 }
 
-// cpuBackward is backward by the kernels. It fails where memory is short, or where
-// something can't be evaluated.
-func (z geometry) cpuBackward(in operands, starts []*tensor.Tensor, do, dht *tensor.Tensor) (gradients, error) {
+// cpuBackward is backward by the kernels.
+func (z geometry) cpuBackward(in operands, starts []*tensor.Tensor, do, dht *tensor.Tensor) gradients {
 	operands := in.list()
-	read := append(append(slices.Clip(operands), do, dht), starts...)
-	if err := tensor.EvalAhead(present(read...)...); err != nil {
-		return gradients{}, err
-	}
 	var outputs []tensor.KernelOutput
-	for _, x := range operands {
-		if x != nil {
-			outputs = append(outputs, tensor.KernelOutput{Dtype: z.dtype, Shape: x.Shape()})
-		}
+	for _, x := range present(operands...) {
+		outputs = append(outputs, tensor.KernelOutput{Dtype: z.dtype, Shape: x.Shape()})
 	}
-	out, err := z.onHost(func(in, out [][]float32) error {
-		grad := cpukernel.Gradients{O: in[operandCount], HT: in[operandCount+1], Q: out[0], K: out[1], V: out[operandV], G: out[3], Beta: out[4]}
-		if len(out) > operandState {
-			grad.H0 = out[operandState]
-		}
-		var starts []float32
-		if kept := in[operandCount+2:]; len(kept) > 0 {
-			starts = kept[0]
-		}
-		return z.cpu.Backward(cpuOperands(in), starts, grad)
-	}, read, outputs)
-	if err != nil {
-		return gradients{}, err
-	}
+	read := z.working(append(append(in.list(), do, dht), starts...)...)
+	call := z.cpu.BackwardCall(z.B*z.T, cpukernel.There{H0: z.initial, GradO: do != nil, GradHT: dht != nil})
+	out := tensor.HostOp(call).Apply(read, outputs)
 	list := make([]*tensor.Tensor, operandCount)
 	for i, x := range out {
 		list[i] = tensor.AsType(x, operands[i].Dtype())
 	}
-	return operandsOf(list), nil
+	return operandsOf(list)
 }
 
 // states describes n states of all value heads.
@@ -159,30 +137,13 @@ func (z geometry) states(n int) tensor.KernelOutput {
 	return tensor.KernelOutput{Dtype: z.dtype, Shape: []int{n, z.Hk * z.R, z.K, z.V}}
 }
 
-// onHost calls a pass with the elements of tensors, in the dtype of the arithmetic, and
-// of new ones.
-func (z geometry) onHost(pass func(in, out [][]float32) error, ts []*tensor.Tensor, outputs []tensor.KernelOutput) ([]*tensor.Tensor, error) {
-	in := make([]*tensor.Tensor, len(ts))
-	for i, x := range ts {
-		if x != nil {
-			in[i] = tensor.AsType(x, z.dtype)
-		}
+// working returns those tensors that aren't nil, in the dtype of the arithmetic.
+func (z geometry) working(ts ...*tensor.Tensor) []*tensor.Tensor {
+	list := present(ts...)
+	for i, x := range list {
+		list[i] = tensor.AsType(x, z.dtype)
 	}
-	return tensor.OnHost(func(in, out [][]byte) error { return pass(floats(in), floats(out)) }, in, outputs)
-}
-
-func floats(list [][]byte) [][]float32 {
-	fs := make([][]float32, len(list))
-	for i, b := range list {
-		if b != nil {
-			fs[i] = unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
-		}
-	}
-	return fs
-}
-
-func cpuOperands(list [][]float32) cpukernel.Operands {
-	return cpukernel.Operands{Q: list[0], K: list[1], V: list[operandV], G: list[3], Beta: list[4], H0: list[operandState]}
+	return list
 }
 
 // explainCPU fills in what differs for the kernels.

@@ -67,26 +67,82 @@ func TestCPUThreads(t *testing.T) {
 	}
 }
 
-// TestCPUMemory holds what the tape keeps to Explain, and the engine's share of the
-// backward pass to the bound.
+// TestCPUMemory holds what the tape keeps, and the peak of the backward pass, to Explain.
 func TestCPUMemory(t *testing.T) {
-	p := sample(1, sampling{B: 1, T: 1024, Hk: 1, Hv: 4, K: 64, V: 64, h0: true, dht: true})
-	v := variant{implementation: CPU, chunk: 32, segment: 4, dtype: tensor.Float32}
-	u := p.usage(t, v)
-	if kept := int64(7 * 4 * 64 * 64 * 4); u.kept < kept || u.kept > kept+1<<14 || u.plan.KeptBytes != kept {
-		t.Errorf("the tape keeps %d bytes, Explain says %d, want %d", u.kept, u.plan.KeptBytes, kept)
-	}
-	if u.peak > u.plan.BackwardBytes || u.peak > 2*u.gradients {
-		t.Errorf("the backward pass takes %d bytes, Explain says at most %d; the gradients are %d", u.peak, u.plan.BackwardBytes, u.gradients)
+	cu := offsets(100, 300, 0, 17, 200)
+	for _, c := range []struct {
+		sampling
+		dtype  tensor.Dtype
+		states int64 // that are kept
+	}{
+		{sampling{B: 1, T: 1024, Hk: 1, Hv: 4, K: 64, V: 64}, tensor.Float32, 7 * 4},
+		{sampling{B: 2, T: 300, Hk: 2, Hv: 4, K: 128, V: 32}, tensor.Float32, 2 * 2 * 4},
+		{sampling{B: 1, T: 512, Hk: 2, Hv: 2, K: 64, V: 96}, tensor.BFloat16, 3 * 2},
+		{sampling{B: 1, T: cu[len(cu)-1], Hk: 1, Hv: 3, K: 48, V: 80, cu: cu}, tensor.Float32, 3 * 3},
+	} {
+		c.h0, c.dht = true, true
+		p := sample(1, c.sampling)
+		t.Run(p.String(), func(t *testing.T) {
+			u := p.usage(t, variant{implementation: CPU, chunk: 32, segment: 4, dtype: c.dtype})
+			if kept := c.states * int64(p.K*p.V*4); u.kept < kept || u.kept > kept+1<<14 || u.plan.KeptBytes != kept {
+				t.Errorf("the tape keeps %d bytes, Explain says %d, want %d", u.kept, u.plan.KeptBytes, kept)
+			}
+			if u.peak > u.plan.BackwardBytes || u.peak < u.plan.BackwardBytes/3 {
+				t.Errorf("the backward pass takes %d bytes, Explain says at most %d; the gradients are %d", u.peak, u.plan.BackwardBytes, u.gradients)
+			}
+		})
 	}
 }
 
-// TestCPUChosen wants the kernels by Auto from some size on, where they were measured to
-// pay, and what can be traced inside functions that are.
+// TestCPULazy wants nothing to be computed before it is asked for, and no states to be
+// written where no backward pass follows.
+func TestCPULazy(t *testing.T) {
+	p := sample(1, sampling{B: 1, T: 200, Hk: 1, Hv: 2, K: 32, V: 32, h0: true, dht: true})
+	v := variant{implementation: CPU, chunk: 16, segment: 2, dtype: tensor.Float32}
+	var peaks []int64
+	for _, tape := range []*autograd.Tape{autograd.NewTape(), autograd.NoGrad()} {
+		defer tape.Close()
+		in, leaves := p.inputs(tape, v)
+		seeds := p.seeds(v)
+		fixed := slices.Clone(seeds)
+		for _, x := range leaves {
+			fixed = append(fixed, x.Value())
+		}
+		if err := tensor.Eval(fixed...); err != nil {
+			t.Fatal(err)
+		}
+		active := tensor.Memory().Active
+		out := p.apply(in, v)
+		if len(peaks) == 0 {
+			grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState}, seeds, leaves...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := tensor.Memory().Active - active; n > 1<<10 {
+				t.Errorf("%d bytes were computed before they are asked for", n)
+			}
+			if n := tensor.Primitives(append(grads, out.O.Value())...)["HostOp"]; n != 2 {
+				t.Errorf("%d operations wait for their evaluation, want one for each pass", n)
+			}
+		}
+		tensor.ResetPeakMemory()
+		if err := tensor.Eval(out.O.Value(), out.FinalState.Value()); err != nil {
+			t.Fatal(err)
+		}
+		peaks = append(peaks, tensor.Memory().Peak-active)
+	}
+	states := int64(6 * 2 * 32 * 32 * 4)
+	if less := peaks[0] - peaks[1]; less < states-1<<13 || less > states+1<<13 { // buffers that are used again may be larger
+		t.Errorf("the forward pass takes %d bytes, and %d where nothing is recorded; want %d less", peaks[0], peaks[1], states)
+	}
+}
+
+// TestCPUChosen wants the kernels by Auto where they were measured to pay, also inside
+// functions that Compile traces, and not where VJP has to differentiate.
 func TestCPUChosen(t *testing.T) {
-	large := Chunk
+	kernels := Chunk
 	if cpukernel.Levels() > 1 && tensor.DefaultDevice() == tensor.CPU {
-		large = CPU
+		kernels = CPU
 	}
 	tape := autograd.NewTape()
 	defer tape.Close()
@@ -99,9 +155,9 @@ func TestCPUChosen(t *testing.T) {
 		opt  Options
 		want Implementation
 	}{
-		"small":   {inputs(tensor.Float32, 64), Options{}, Chunk},
-		"large":   {inputs(tensor.Float32, 1024), Options{}, large},
-		"half":    {inputs(tensor.BFloat16, 1024), Options{}, large},
+		"small":   {inputs(tensor.Float32, 3), Options{}, kernels},
+		"large":   {inputs(tensor.Float32, 1024), Options{}, kernels},
+		"half":    {inputs(tensor.BFloat16, 1024), Options{}, kernels},
 		"float64": {inputs(tensor.Float64, 1024), Options{}, Chunk},
 		"scan":    {inputs(tensor.Float32, 1024), Options{Scan: ScanTransition}, Chunk},
 		"compile": {inputs(tensor.Float32, 1024), Options{Compile: CompileOn}, Chunk},
@@ -111,18 +167,66 @@ func TestCPUChosen(t *testing.T) {
 		}
 	}
 
-	traced := tensor.Compile(func(x []*tensor.Tensor) []*tensor.Tensor {
+	var got Implementation
+	f := func(x []*tensor.Tensor) []*tensor.Tensor {
 		inner := autograd.NoGrad()
 		in := Inputs{Q: inner.Const(x[0]), K: inner.Const(x[1]), V: inner.Const(x[2])}
-		if got := Explain(in, Options{}).Implementation; got != Chunk {
-			t.Errorf("%s inside a function that is traced, want %s", got, Chunk)
-		}
-		return []*tensor.Tensor{Apply(in, Options{}).O.Value()}
-	})
+		opt := Options{NoDelta: true} // with the inverse VJP can't do Chunk either
+		got = Explain(in, opt).Implementation
+		return []*tensor.Tensor{Apply(in, opt).O.Value()}
+	}
+	in := inputs(tensor.Float32, 40)
+	xs := []*tensor.Tensor{in.Q.Value(), in.K.Value(), in.V.Value()}
+	traced := tensor.Compile(f)
 	defer traced.Close()
-	in := inputs(tensor.Float32, 1024)
-	if _, err := traced.Call(in.Q.Value(), in.K.Value(), in.V.Value()); err != nil {
-		t.Fatal(err)
+	if _, err := traced.Call(xs...); err != nil || got != kernels {
+		t.Errorf("%s where Compile traces, %v, want %s", got, err, kernels)
+	}
+	if _, _, err := tensor.VJP(f, xs, xs[2:]); err != nil || got != Chunk {
+		t.Errorf("%s where VJP traces, %v, want %s", got, err, Chunk)
+	}
+}
+
+// TestCPUCompile wants the same bits from a graph that is kept, both passes in it.
+func TestCPUCompile(t *testing.T) {
+	p := sample(7, sampling{B: 1, T: 150, Hk: 2, Hv: 4, K: 32, V: 24, h0: true, dht: true})
+	v := variant{implementation: CPU, chunk: 16, segment: 2, dtype: tensor.Float32}
+	want := p.run(t, v)
+	f := tensor.Compile(func(x []*tensor.Tensor) []*tensor.Tensor {
+		tape := autograd.NewTape()
+		defer tape.Close()
+		vars := make([]*autograd.Var, operandCount)
+		for i := range vars {
+			vars[i] = tape.Var(x[i])
+		}
+		out := p.apply(Inputs{Q: vars[0], K: vars[1], V: vars[2], LogDecay: vars[3], Beta: vars[4], InitialState: vars[5]}, v)
+		grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState}, x[operandCount:], vars...)
+		if err != nil {
+			t.Error(err)
+			return x
+		}
+		results := append([]*tensor.Tensor{out.O.Value(), out.FinalState.Value()}, grads...)
+		tape.Keep(results...)
+		return results
+	})
+	defer f.Close()
+	tape := autograd.NoGrad()
+	defer tape.Close()
+	_, leaves := p.inputs(tape, v)
+	var xs []*tensor.Tensor
+	for _, x := range leaves {
+		xs = append(xs, x.Value())
+	}
+	for range 3 {
+		out, err := f.Call(append(xs, p.seeds(v)...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range []string{"o", "ht", "dq", "dk", "dv", "dg", "dbeta", "dh0"} {
+			if !slices.Equal(read(t, out[i]), want[name]) {
+				t.Errorf("%s differs", name)
+			}
+		}
 	}
 }
 

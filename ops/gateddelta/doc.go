@@ -167,9 +167,15 @@
 // whole chunks. K·V is absent for packed sequences of one chunk without initial and
 // final states. The recurrent form takes about 4·T·B·Hv·K·V elements in its
 // backward pass, besides the gradients, and is meant for tests and a few tokens.
-// Explain puts numbers to these formulas. CPU and Metal have their own, which
-// Explain knows: Metal's is in docs/kernels.md, and holds on GPUs, as it evaluates
-// segment by segment. The formulas here are for CPUs; a GPU also holds what is
+// Explain puts numbers to these formulas. CPU keeps as many states by its own L; its
+// backward pass takes twice the gradients, six times those of 16 bits, and for each
+// thread, with R = Hv/Hk,
+//
+//	L·R·(K·V + C·(C + V)) + (2·R + 1)·K·V + C·(9·C + 6·V + 7·K)
+//
+// elements, where K, V and C are rounded up to 16 and, as columns, to odd multiples of
+// it. Metal's formula is in docs/kernels.md, and holds on GPUs, as it evaluates
+// segment by segment. The formulas above are for CPUs; a GPU also holds what is
 // in flight, which came to seven times as much for the scans other than sequential
 // on an H100.
 //
@@ -190,7 +196,7 @@
 //
 // Inputs whose shapes or dtypes don't fit together, and options that don't
 // exist, panic with *tensor.Error, which names the argument, what was expected
-// and what came. Where Apply evaluates its operands (CPU, and Metal with several
+// and what came. Where Apply evaluates its operands (Metal with several
 // segments) and one of them can't be, it goes on with the op graph: the evaluation of
 // the results fails by the operand's error, and the backward pass returns it.
 package gateddelta

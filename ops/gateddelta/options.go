@@ -60,10 +60,9 @@ type Output struct {
 type Implementation string
 
 const (
-	// Auto lets Apply choose: on a GPU Metal, where it serves the inputs, on a CPU CPU
-	// from 1 MiB of keys and values of value heads on, where it serves them and the
-	// processor is an x86 with AVX2, and else Chunk, or Recurrent for one or two tokens.
-	// Explain says what it comes to, and why.
+	// Auto lets Apply choose: on a GPU Metal, where it serves the inputs, on a CPU CPU,
+	// where it serves them and the processor is an x86 with AVX2, and else Chunk, or
+	// Recurrent for one or two tokens. Explain says what it comes to, and why.
 	Auto Implementation = "auto"
 
 	// Recurrent is the definition, token by token. Its graph and the memory of
@@ -71,11 +70,9 @@ const (
 	Recurrent Implementation = "recurrent"
 
 	// CPU is the chunk form by kernels for a CPU, float32 inside, on as many cores as
-	// there are key heads times sequences. They work at once: Apply evaluates its
-	// operands, and the backward pass its gradients, so that a tape keeps all that came
-	// before, needed again or not. Where that fails, an operand or memory, Chunk goes on
-	// in their place. float64, and functions that are traced (tensor.Compile), are
-	// refused.
+	// there are key heads times sequences: one operation of the engine's graph for each
+	// pass. float64 is refused, and so are functions that tensor.VJP traces, and an
+	// engine that scripts/setup.sh didn't build (see tensor.HostOps).
 	CPU Implementation = "cpu"
 
 	// Chunk turns the recurrence within chunks of tokens into matrix products.
@@ -131,9 +128,9 @@ type Options struct {
 
 	// Threads is the number of processor cores to work on at a time: 1, or 2 for
 	// halves of the key heads (or of the rows of a batch) side by side. 0 chooses by
-	// the sizes of the inputs, and for CPU by the number of cores. Only Chunk on a CPU,
+	// the sizes of the inputs, for CPU up to the number of cores. Only Chunk on a CPU,
 	// and CPU, have a use for two; where there is one key head and one row, or where
-	// Apply is traced (tensor.Compile), there is nothing to part, and one does it all.
+	// Chunk is traced (tensor.Compile), there is nothing to part, and one does it all.
 	// Results differ by rounding at most.
 	Threads int
 
@@ -366,8 +363,8 @@ func (opt Options) choose(z geometry, kernels metal.Config) (Implementation, str
 			return Chunk, "the scan that is asked for goes from chunk to chunk"
 		}
 		notCPU := opt.cpuRefusal(z)
-		if !z.cpuPays() {
-			notCPU = "there is too little for a CPU's kernels to do here, or they weren't measured on this processor"
+		if notCPU == "" && !cpuPays() {
+			notCPU = "the kernels for a CPU weren't measured on this processor"
 		}
 		switch {
 		case notCPU == "":

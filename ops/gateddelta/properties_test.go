@@ -249,7 +249,7 @@ func TestChoices(t *testing.T) {
 		{T: 1000, K: 128, opt: Options{ChunkSize: 16, Segment: 100}, want: Chunk, C: 16, L: 63, N: 63},
 		{T: 1000, K: 128, opt: Options{Implementation: Recurrent}, want: Recurrent, C: 1, L: 1000, N: 1000},
 	} {
-		zeros := func(shape ...int) *tensor.Tensor { return tensor.Zeros(tensor.Float32, shape...) }
+		zeros := func(shape ...int) *tensor.Tensor { return tensor.Zeros(tensor.Float64, shape...) } // not for kernels
 		in := operands{q: zeros(1, c.T, 1, c.K), k: zeros(1, c.T, 1, c.K), v: zeros(1, c.T, 1, 8)}
 		z := geometryOf(in, c.opt)
 		last := z.plan.segments[len(z.plan.segments)-1]

@@ -197,8 +197,11 @@ func TestScanChoice(t *testing.T) {
 	} {
 		x := func(shape ...int) *tensor.Tensor { return tensor.Zeros(tensor.BFloat16, shape...) }
 		in := operands{q: x(c.B, c.T, c.Hk, c.D), k: x(c.B, c.T, c.Hk, c.D), v: x(c.B, c.T, c.Hv, c.D)}
-		if c.T > recurrentUpTo {
+		switch { // what Auto chooses on other processors and devices
+		case c.T > recurrentUpTo:
 			c.opt.Implementation = Chunk
+		case !c.opt.Scan.named():
+			c.opt.Implementation = Recurrent
 		}
 		z := geometryOf(in, c.opt)
 		got, why := c.opt.chooseScan(z, c.gpu)
