@@ -101,11 +101,11 @@ func TestKernelError(t *testing.T) {
 	m, err = mlxc.LinalgTriInv(mlxc.CPU, x.h, false)
 	bad = made("LinalgTriInv", &m, err, x)
 	if err := AsyncEval(bad); err != nil { // it may fail before the call returns
-		wantError(t, err, "tensor.AsyncEval: [Inverse::eval_cpu]")
+		wantError(t, err, "tensor.AsyncEval: ", "[Inverse::eval_cpu]")
 	}
 	wantTensor(t, Exp(Zeros(Float32, 2)), Float32, []int{2}, 1, 1)
 	_, err = Data[float32](bad)
-	wantError(t, err, "tensor.Eval: an evaluation failed before: [Inverse::eval_cpu]")
+	wantError(t, err, "tensor.Eval: ", "[Inverse::eval_cpu]")
 }
 
 func TestMemoryLimit(t *testing.T) {

@@ -124,6 +124,13 @@ func TestLaunches(t *testing.T) {
 }
 
 func TestCPU(t *testing.T) {
+	if tensor.HostOps() != nil {
+		code, _, errOut := start("-shape", "1,16,1,1,16,16", "-impl", "cpu", "-device", "cpu")
+		if code != 2 || !strings.Contains(errOut, "lacks deltatape's addition") {
+			t.Errorf("exit code %d, error %q", code, errOut)
+		}
+		return
+	}
 	rows := measured(t, "-shape", "2,70,2,4,16,24", "-impl", "cpu", "-chunk", "32", "-pass", "fwd,fwdbwd", "-dtype", "float32,bfloat16", "-runs", "1")
 	if len(rows) != 4 {
 		t.Fatalf("%d rows, want 4", len(rows))

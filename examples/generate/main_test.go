@@ -88,7 +88,7 @@ func TestGenerate(t *testing.T) {
 // What computed the rule in training is not saved with the model.
 func TestGenerateImplementations(t *testing.T) {
 	var texts []string
-	for _, impl := range []gateddelta.Implementation{gateddelta.Chunk, gateddelta.CPU, gateddelta.Metal} {
+	for _, impl := range []gateddelta.Implementation{gateddelta.Chunk, gateddelta.Recurrent, gateddelta.Metal} {
 		path := weights(t, func(c *qla.Config) { c.Implementation = impl })
 		code, out, errOut := start(nil, "-weights", path, "-n", "20", "-temperature", "0", "-device", "cpu")
 		if texts = append(texts, out); code != 0 || errOut != "" || out != texts[0] {

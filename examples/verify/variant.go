@@ -52,6 +52,9 @@ func (v variant) cannotServe(f *fixture) string {
 		if d := tensor.DefaultDevice(); d != tensor.CPU {
 			return fmt.Sprintf("the kernels for CPUs run there, and the device is %s", d)
 		}
+		if err := tensor.HostOps(); err != nil {
+			return err.Error()
+		}
 	case gateddelta.Metal:
 		c := metal.Config{
 			Dtype: v.dtype, Chunk: v.chunk,

@@ -33,11 +33,14 @@ func cut(t *testing.T, x *tensor.Tensor) *tensor.Tensor {
 // byKernels are applications that evaluate their operands, of Metal, or leave it to the
 // evaluation of results.
 func byKernels() map[string]Options {
-	return map[string]Options{
+	list := map[string]Options{
 		"auto":           {FinalState: true},
-		"cpu":            {FinalState: true, Implementation: CPU},
 		"metal segments": {FinalState: true, Implementation: Metal, ChunkSize: 16, Segment: 1},
 	}
+	if hasCPU() {
+		list["cpu"] = Options{FinalState: true, Implementation: CPU}
+	}
+	return list
 }
 
 // TestCutOperand wants what can't be evaluated to be an error of evaluations, whoever
@@ -138,6 +141,9 @@ func TestShortMemory(t *testing.T) {
 
 // TestShortMemoryBackward is the same for a limit that comes after the forward pass.
 func TestShortMemoryBackward(t *testing.T) {
+	if !cpuServes(t) {
+		return
+	}
 	p := sample(1, sampling{B: 1, T: 64, Hk: 2, Hv: 4, K: 32, V: 32, h0: true, dht: true})
 	v := variant{dtype: tensor.Float32, implementation: CPU, chunk: 16, segment: 2}
 	want := p.run(t, v)

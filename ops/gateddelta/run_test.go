@@ -49,7 +49,7 @@ func variants(d tensor.Dtype) []variant {
 	for _, c := range chunkSizes {
 		list = append(list, variant{implementation: Chunk, chunk: c, dtype: d})
 	}
-	if d != tensor.Float64 {
+	if d != tensor.Float64 && hasCPU() {
 		list = append(list, variant{implementation: CPU, chunk: 32, dtype: d})
 	}
 	return list
