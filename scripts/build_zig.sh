@@ -43,6 +43,8 @@ for language in cc c++; do
 		#!/bin/sh
 		zig=\$(cd "\$(dirname "\$0")/.." && pwd -P)
 		export ZIG_GLOBAL_CACHE_DIR="\$zig/cache" ZIG_LOCAL_CACHE_DIR="\${ZIG_LOCAL_CACHE_DIR:-\$zig/cache}"
+		# Where it is asked what it is, as Go does by -###, Zig leaves an empty object.
+		case " \$* " in *' -### '* | *' --version '*) mkdir -p "\$ZIG_LOCAL_CACHE_DIR" && cd "\$ZIG_LOCAL_CACHE_DIR" ;; esac
 		exec "\$zig/ziglang/zig" $language -target aarch64-macos.14.0 -fno-sanitize=all \\
 			-Wno-unused-command-line-argument -L"\$zig/stubs" -F"\$zig/stubs" "\$@"
 	END

@@ -92,6 +92,57 @@ template <typename P>
 GD_FN float through(P p) { return first(p); }
 GD_FN float call(GD_GLOBAL(const float) x) { return through(x); }
 EOF
+right 'arrays in registers' <<'EOF'
+GD_FN float call(GD_GLOBAL(const float) x, int n) {
+  float a[8], sum = 0;
+  Mat c = zero_mat();
+  GD_UNROLL
+  for (int i = 0; i < 8; ++i) a[i] = x[i];
+  for (int t = 0; t < n; ++t) {
+    GD_UNROLL
+    for (int i = 0; i < 8; ++i) a[i] += a[7 - i] * GD_SHUFFLE_XOR(x[t], 1);
+    mma(c, Mat{{a[0], a[1], a[2], a[3]}}, Right{{a[4], a[5]}});
+  }
+  GD_UNROLL
+  for (int i = 0; i < 8; ++i) sum += a[i];
+  return sum + c.e[3];
+}
+EOF
+memory="a thread's variable in memory"
+wrong 'an array indexed at run time' "$memory" <<'EOF'
+GD_FN float call(GD_GLOBAL(const float) x, int n, Thread me) {
+  float a[64], sum = 0;
+  for (int i = 0; i < n; ++i) a[i & 63] = x[i];
+  for (int i = 0; i < n; ++i) sum += a[(i * 7 + me.lane) & 63];
+  return sum;
+}
+EOF
+wrong 'an array indexed by the lane' "$memory" <<'EOF'
+GD_FN float call(GD_GLOBAL(const float) x, Thread me) {
+  Mat a = left_rows<false>(x, 8, 16, me);
+  return a.e[me.lane & 3];
+}
+EOF
+wrong 'matrices held and indexed at run time' "$memory" <<'EOF'
+GD_FN float call(GD_GLOBAL(const float) x, int n, Thread me) {
+  Held<4> h = new_held<4>(me);
+  for (int i = 0; i < n; ++i) hold(h, i & 3, left_rows<false>(x + 128 * i, 8, 16, me));
+  return held(h, n & 3).e[0];
+}
+EOF
+wrong 'an array moved in place' "$memory" <<'EOF'
+GD_FN float call(GD_GLOBAL(const float) x, int n) {
+  float a[8];
+  GD_UNROLL
+  for (int i = 0; i < 8; ++i) a[i] = x[i];
+  for (int t = 0; t < n; ++t) {
+    GD_UNROLL
+    for (int i = 7; i > 0; --i) a[i] = a[i - 1];
+    a[0] = x[t] * a[7];
+  }
+  return a[7];
+}
+EOF
 wrong 'double, which Metal has not' poisoned <<'EOF'
 GD_FN float call(float x) { return float(double(x) * 2); }
 EOF

@@ -27,21 +27,25 @@ EOF
 export STUB_ZIG="$work/zig"
 cat >"$STUB_ZIG" <<'EOF'
 #!/bin/sh
-echo "zig $*" >>"$CALLS"
-sleep "${STUB_SLOW:-0}"
+case " $* " in
+*' -### '*) ;; # Go's question, at which Zig leaves an object all the same
+*) echo "zig $*" >>"$CALLS" && sleep "${STUB_SLOW:-0}" ;;
+esac
 while [ $# -gt 1 ]; do
 	if [ "$1" = -o ]; then touch "$2"; fi
-	if [ "$1" = -c ]; then touch "${2%.cpp}.o"; fi
+	if [ "$1" = -c ]; then touch "./${2%.cpp}.o"; fi
 	shift
 done
 EOF
 stub go <<'EOF'
 echo "go $1 ${GOOS:-host} ${CC:-none} $*" >>"$CALLS"
+if [ -n "${CC:-}" ]; then "$CC" -### -x c -c -; fi
 [ "$1" != "${STUB_GO_FAILS:-}" ] || { echo "stub: go $1 failed" >&2 && exit 1; }
 EOF
 
 macos() { sh "$work/clone/scripts/macos_check.sh" "$@" >"$work/out" 2>&1; }
 fails() { ! macos "$@"; }
+contents() { ls -aR "$work/clone"; }
 parts() { # the number of finished parts
 	set -- "$DELTATAPE_CACHE"/zig-*/build-info "$DELTATAPE_CACHE"/macos-*/build-info
 	n=0
@@ -50,7 +54,9 @@ parts() { # the number of finished parts
 }
 
 fresh 'first and second check'
+before=$(contents)
 check succeeds macos
+check 'leaves nothing in the clone' same "$(contents)" "$before"
 check 'says so' says 'deltatape builds for macOS'
 check 'keeps two parts' [ "$(parts)" -eq 2 ]
 check 'left no work folder' no_temp

@@ -80,9 +80,9 @@ func examine(out io.Writer, device program.Device) (bool, error) {
 	if err := kernels(); err != nil {
 		healthy = false
 		line("kernels", "wrong: %v", err)
-		line("", "Mend it: ask for the implementation chunk, and report this")
+		line("", "Mend it: ask for the implementation chunk, or for the device cpu where a layer's kernel is wrong, and report this")
 	} else {
-		line("kernels", "agree with the op graph (float32 and bfloat16)")
+		line("kernels", "agree with the op graph (float32, float16 and bfloat16)")
 	}
 	m := tensor.Memory()
 	line("memory", "%s in use, %s at most, %s kept for later", report.Bytes(m.Active), report.Bytes(m.Peak), report.Bytes(m.Cache))
@@ -117,16 +117,34 @@ func addition() error {
 // kernels compares the fused kernels with the op graph, on a CPU in the emulator: a
 // compiler that gets one of them wrong is to be found here, not in training.
 func kernels() error {
-	for _, d := range []tensor.Dtype{tensor.Float32, tensor.BFloat16} {
-		if err := gateddelta.CheckKernels(d, 1, 2, 64, 64); err != nil {
-			return errors.WithMessage(err, d.String())
-		}
-		if err := metal.CheckLayers(d, 1, 2, 64, 64); err != nil {
-			return errors.WithMessage(err, d.String())
+	for _, d := range kernelDtypes {
+		for _, c := range []metal.Config{
+			{Dtype: d, Chunk: 16, HK: 1, HV: 2, DK: 32, DV: 64},
+			{Dtype: d, Chunk: 32, HK: 2, HV: 2, DK: 64, DV: 64},
+			{Dtype: d, Chunk: 64, HK: 1, HV: 2, DK: 64, DV: 64},
+		} {
+			if c.Refusal() != "" {
+				continue // chunks of 64 are for half types
+			}
+			if err := gateddelta.CheckKernels(d, c.Chunk, c.HK, c.HV, c.DK, c.DV); err != nil {
+				return errors.WithMessagef(err, "%s, chunks of %d", d, c.Chunk)
+			}
+			if err := metal.CheckLayers(d, c.HK, c.HV, c.DK, c.DV, convTaps); err != nil {
+				return errors.WithMessage(err, d.String())
+			}
+			if err := c.CheckDecode(convTaps); err != nil {
+				return errors.WithMessage(err, d.String())
+			}
 		}
 	}
 	return nil
 }
+
+// kernelDtypes are those that there are kernels for, convTaps those of the
+// convolutions in models.
+var kernelDtypes = []tensor.Dtype{tensor.Float32, tensor.Float16, tensor.BFloat16}
+
+const convTaps = 4
 
 // matmulSpeed measures batched products, the shape of chunked linear attention.
 func matmulSpeed() (float64, error) {

@@ -29,7 +29,7 @@ func TestDoctor(t *testing.T) {
 		`library +\S+`,
 		`device +cpu`,
 		`blas +.+, \d+ GFLOP/s \(.*64x64x64\)`,
-		`kernels +agree with the op graph \(float32 and bfloat16\)`,
+		`kernels +agree with the op graph \(float32, float16 and bfloat16\)`,
 		`memory +\S+ \w?B in use, \S+ \w?B at most, \S+ \w?B kept for later`,
 	} {
 		if !regexp.MustCompile(`(?m)^` + line + `$`).MatchString(out.String()) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -51,6 +52,7 @@ type options struct {
 	rate         float64
 	sample       int
 	prompt       string
+	checkKernels *bool // nil: on a GPU
 	model        qla.Config
 }
 
@@ -76,9 +78,16 @@ func (o *options) flags(errOut io.Writer) *program.Flags {
 	f.IntVar(&o.model.ValueDim, "value-dim", 32, "width of a value head")
 	f.IntVar(&o.model.ChunkSize, "chunk", 32, "chunk size of the delta rule: 16, 32, 64 or 128")
 	f.StringVar((*string)(&o.model.Implementation), "impl", string(gateddelta.Auto), "implementation of the delta rule: auto, recurrent, chunk, cpu or metal")
+	f.BoolFunc("check-kernels", "compare fused kernels with other operations before their first use, and fail where they differ (default: on a GPU)", o.setCheckKernels)
 	o.model.Vocab = 256
 	o.model.TieEmbeddings = true
 	return f
+}
+
+func (o *options) setCheckKernels(text string) error {
+	on, err := strconv.ParseBool(text)
+	o.checkKernels = &on
+	return errors.Wrap(err, "want true or false")
 }
 
 // validate checks the flags that nothing else checks before text is read.

@@ -126,6 +126,34 @@ func TestTrainImplementations(t *testing.T) {
 	}
 }
 
+// Kernels are compared with the op graph where that is asked for, and on a GPU unless it
+// is refused.
+func TestTrainChecksKernels(t *testing.T) {
+	text := textFile(t)
+	gpu := tensor.Available(tensor.GPU)
+	var results []string
+	for _, test := range []struct {
+		args []string
+		want bool
+	}{
+		{nil, gpu},
+		{[]string{"-check-kernels"}, true},
+		{[]string{"-check-kernels=false"}, false},
+	} {
+		_, out, errOut := start(context.Background(), append([]string{"-data", text, "-out", t.TempDir(), "-impl", "metal", "-steps", "2"}, test.args...)...)
+		if errOut != "" {
+			t.Errorf("%v: error %q", test.args, errOut)
+		}
+		if got := strings.Contains(out, "its kernels are compared with the op graph first\n"); got != test.want {
+			t.Errorf("%v: compared %v, want %v:\n%s", test.args, got, test.want, out)
+		}
+		results = append(results, regexp.MustCompile(`this model .*`).FindString(out))
+	}
+	if results[0] == "" || results[1] != results[0] || results[2] != results[0] {
+		t.Errorf("the checks make a difference: %q", results)
+	}
+}
+
 // Of random bytes among eight every model can know no more than that they are
 // eight. An order-2 model that has seen each pair a few times does worse.
 func TestTrainBeatsOrder2(t *testing.T) {
@@ -193,7 +221,8 @@ func TestTrainFlags(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"help", []string{"-h"}, 0, []string{"Train trains a small byte-level language model", "Usage: train [flags]", "-mixer string", "-steps int"}},
+		{"help", []string{"-h"}, 0, []string{"Train trains a small byte-level language model", "Usage: train [flags]", "-mixer string", "-steps int", "-check-kernels", "(default: on a GPU)"}},
+		{"check of kernels", []string{"-check-kernels=perhaps"}, 2, []string{"-check-kernels: want true or false"}},
 		{"unknown flag", []string{"-stepz", "3"}, 2, []string{"-stepz"}},
 		{"argument", []string{"text.txt"}, 2, []string{`train: unexpected argument "text.txt"`}},
 		{"NaN rate", []string{"-lr", "NaN"}, 2, []string{"train: -lr is NaN, want a finite number above 0"}},

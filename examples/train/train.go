@@ -37,6 +37,9 @@ func trainModel(ctx context.Context, o options, out io.Writer) (better bool, err
 	if d := tensor.DefaultDevice(); o.model.Implementation == gateddelta.CPU && d != tensor.CPU {
 		return false, errors.Errorf("-impl is cpu, whose kernels run there, and the device is %s: add -device cpu", d)
 	}
+	if o.model.CheckKernels = tensor.DefaultDevice() == tensor.GPU; o.checkKernels != nil {
+		o.model.CheckKernels = *o.checkKernels
+	}
 	corpus, err := loadCorpus(o.data)
 	if err != nil {
 		return false, err
@@ -126,7 +129,11 @@ func ruleOf(o options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return strings.TrimPrefix(plan.Why[0], "implementation "), nil
+	why := strings.TrimPrefix(plan.Why[0], "implementation ")
+	if plan.Implementation == gateddelta.Metal && c.CheckKernels {
+		why += "; its kernels are compared with the op graph first"
+	}
+	return why, nil
 }
 
 // fit trains the model and returns the loss of every step in bits per byte, which it

@@ -17,11 +17,17 @@
 // Run ends with an error that names kernel, threadgroup, simdgroup and lane if
 //
 //   - an index is outside an array or outside of threadgroup memory;
-//   - a cell of threadgroup memory is read that nothing wrote;
+//   - a cell of threadgroup memory is read that nothing wrote, or a matrix of a Held;
 //   - two lanes use one cell of it, one of them to write, with no barrier between
 //     that both passed: for lanes of one simdgroup either kind will do;
-//   - lanes of a simdgroup, or simdgroups at a barrier, part ways;
-//   - an element of an output is written twice, or never.
+//   - lanes of a simdgroup, or simdgroups at a barrier, part ways: they meet in
+//     different places, or come there by different branches or turns of loops;
+//   - lanes shuffle by different masks, or by one that is no lane's number;
+//   - an element of an output is written twice, or never, or read.
+//
+// The sources' if, for and while are macros that note the way of a lane. They are
+// blind to the sides of a conditional expression that call one function which meets,
+// unless it is simd_total, row_sums, or the layer's own.
 //
 // It doesn't find what compilers and chips do: spills, occupancy, fast math.
 //

@@ -60,6 +60,18 @@ func TestWrong(t *testing.T) {
 		"poison":            "of threadgroup memory, which nothing wrote",
 		"parted_lanes":      "the lanes part",
 		"parted_simdgroups": "waits at the barrier of line",
+		"parted_branches":   "lane 0 at line",
+		"parted_choice":     "lane 0 at line",
+		"parted_turns":      "by another branch or turn, lane 0 at line",
+		"parted_waits":      "by another branch or turn, lane 0 at line",
+		"parted_products":   "lane 0 at line",
+		"parted_barriers":   "waits at the barrier of line",
+		"parted_masks":      "lane 16: shuffles by mask 2, lane 0 by 1",
+		"read_output":       "reads argument 1, which is an output",
+		"copied_output":     "reads argument 1, which is an output",
+		"held_unwritten":    "reads matrix 3 of a Held, which nothing wrote",
+		"held_outside":      "writes matrix 4 of a Held of 4",
+		"held_twice":        "makes a second Held",
 		"early_return":      "but simdgroup 1 has ended",
 		"unwritten":         "element 5 of argument 1 was not written by any thread",
 		"twice":             "of argument 1 a second time",
@@ -76,6 +88,32 @@ func TestWrong(t *testing.T) {
 			}
 			if !found || !strings.HasPrefix(err.Error(), kernel+"_wrong: threadgroup (") {
 				t.Errorf("%s, seed %d: %q, want %q", kernel, seed, err, want)
+			}
+		}
+	}
+}
+
+// TestShuffle exchanges by masks that lanes have, and by others.
+func TestShuffle(t *testing.T) {
+	in, out := make([]float32, 32), make([]float32, 32)
+	for i := range in {
+		in[i] = float32(i)
+	}
+	arguments := []emulator.Argument{emulator.Input(emulator.Float32, in), emulator.Output(emulator.Float32, out)}
+	for _, mask := range []int{-64, -1, 0, 5, 31, 32, 4096} {
+		err := emulator.Run(emulator.Launch{Kernel: "shuffled_wrong", DK: mask, HK: 1, HV: 1, Width: 1, Height: 1, Simdgroups: 1}, arguments)
+		if mask < 0 || mask > 31 {
+			if want := fmt.Sprintf("shuffles by mask %d, want 0 to 31", mask); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("mask %d: %v, want %q", mask, err, want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range out {
+			if x != float32(i^mask) {
+				t.Errorf("mask %d: lane %d has %g", mask, i, x)
 			}
 		}
 	}

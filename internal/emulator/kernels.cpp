@@ -2,9 +2,14 @@
 
 #include "bodies_gen.h"
 #include "target.h"
+#include "control.h"
 
 namespace emulator {
 #include "../../ops/metal/kernels/tile.h"
+
+// The functions of tile.h that meet.
+#define simd_total(...) (Branch(true, __COUNTER__), simd_total(__VA_ARGS__))
+#define row_sums(...) (Branch(true, __COUNTER__), row_sums(__VA_ARGS__))
 
 namespace float32_c16 {
 using Element = float;
@@ -61,6 +66,7 @@ constexpr int C = 64;
 } // namespace float32_c64
 
 #include "wrong.h"
+#include "control_end.h"
 
 #define KERNEL(place, name) Entry<decltype(&place::name), &place::name>::kernel(#name "_" #place)
 #define CHUNK_KERNELS(place)                                                                                      \
@@ -75,6 +81,11 @@ static const Kernel kernels[] = {
     KERNEL(float32_c64, kkt_solve), KERNEL(float32_c64, solve_blocks), KERNEL(wrong, right),        KERNEL(wrong, out_of_bounds), KERNEL(wrong, out_of_shared), KERNEL(wrong, no_barrier),
     KERNEL(wrong, no_barrier_after), KERNEL(wrong, no_simd_barrier), KERNEL(wrong, poison), KERNEL(wrong, parted_lanes),
     KERNEL(wrong, parted_simdgroups), KERNEL(wrong, early_return), KERNEL(wrong, unwritten), KERNEL(wrong, twice),
+    KERNEL(wrong, parted_branches), KERNEL(wrong, parted_choice), KERNEL(wrong, parted_turns),
+    KERNEL(wrong, parted_waits), KERNEL(wrong, parted_products), KERNEL(wrong, parted_barriers),
+    KERNEL(wrong, parted_masks), KERNEL(wrong, shuffled), KERNEL(wrong, read_output),
+    KERNEL(wrong, copied_output), KERNEL(wrong, held_unwritten), KERNEL(wrong, held_outside),
+    KERNEL(wrong, held_twice),
     KERNEL(wrong, product),      KERNEL(wrong, product_turned), KERNEL(wrong, round16), KERNEL(wrong, roundb16),
 };
 

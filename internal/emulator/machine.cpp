@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <string>
 
 #include "kernel.h"
 
@@ -75,11 +76,12 @@ void Machine::write_shared(int64_t i) {
   c.write_simd = here().phase;
 }
 
-void Machine::meet(Meeting at, int line) {
+void Machine::meet(Meeting at, Site site) {
   int me = current;
   Lane& lane = lanes[me];
   lane.at = at;
-  lane.line = line;
+  lane.site = site;
+  lane.path = path;
   before = &lane.fiber;
   bool end = at == Meeting::end;
   if (me % lanes_per_simdgroup + 1 < lanes_per_simdgroup) {
@@ -88,13 +90,27 @@ void Machine::meet(Meeting at, int line) {
   } else {
     change(lane.fiber, scheduler, end);
   }
+  path = lane.path;
 }
 
 // enter is where lanes begin.
 static void enter() {
   arrived(*machine->before);
+  machine->path = 0;
   static_cast<const Kernel*>(machine->body)->call(*machine);
-  machine->meet(Meeting::end, 0);
+  machine->meet(Meeting::end, {});
+}
+
+// same reports whether two lanes have come to one place by one path.
+static bool same(const Lane& a, const Lane& b) { return a.at == b.at && a.site.id == b.site.id && a.path == b.path; }
+
+// place says where a lane is, and of lanes in one place that their paths differ.
+static std::string place(const Lane& lane, const Lane& other) {
+  if (!lane.site.file) return "the end";
+  const char* slash = strrchr(lane.site.file, '/');
+  std::string text = "line " + std::to_string(lane.site.line) + " of " + (slash ? slash + 1 : lane.site.file);
+  if (lane.site.id == other.site.id && lane.path != other.path) text += " by another branch or turn";
+  return text;
 }
 
 // step lets the lanes of a simdgroup run until all have met, and does what they
@@ -108,14 +124,20 @@ bool Machine::step(int simdgroup) {
   const Lane& leader = lanes[first];
   for (int i = 1; i < lanes_per_simdgroup; i++) {
     const Lane& other = lanes[first + i];
-    if (other.at != leader.at || other.line != leader.line) {
+    if (!same(other, leader)) {
       current = first + i;
-      fail("the lanes part: this one is at line %d, lane 0 at line %d (0 is the end)", other.line, leader.line);
+      fail("the lanes part: this one is at %s, lane 0 at %s", place(other, leader).c_str(), place(leader, leader).c_str());
       return false;
     }
   }
   switch (leader.at) {
   case Meeting::shuffle:
+    for (int i = 1; i < lanes_per_simdgroup; i++) {
+      if (s.masks[i] == s.masks[0]) continue;
+      current = first + i;
+      fail("shuffles by mask %d, lane 0 by %d", s.masks[i], s.masks[0]);
+      return false;
+    }
     memcpy(s.taken, s.given, sizeof s.taken);
     break;
   case Meeting::product:
@@ -144,6 +166,7 @@ void Machine::run_threadgroup() {
   for (Lane& l : lanes) {
     prepare(l.fiber, const_cast<void*>(l.fiber.bottom), l.fiber.size, enter);
     l.at = Meeting::none;
+    l.holds = false;
   }
   for (Simdgroup& s : simdgroups) s.state = Simdgroup::ready;
   for (;;) {
@@ -161,11 +184,13 @@ void Machine::run_threadgroup() {
     }
     if (waiting < 0) return;
     current = waiting * lanes_per_simdgroup;
-    int line = lanes[current].line;
-    if (finished >= 0) return fail("waits at the barrier of line %d, but simdgroup %d has ended", line, finished);
+    const Lane& mine = lanes[current];
+    if (finished >= 0) return fail("waits at the barrier of %s, but simdgroup %d has ended", place(mine, mine).c_str(), finished);
     for (int i = 0; i < int(simdgroups.size()); i++) {
-      int other = lanes[i * lanes_per_simdgroup].line;
-      if (other != line) return fail("waits at the barrier of line %d, but simdgroup %d at that of line %d", line, i, other);
+      const Lane& other = lanes[i * lanes_per_simdgroup];
+      if (!same(other, mine))
+        return fail("waits at the barrier of %s, but simdgroup %d at that of %s", place(mine, mine).c_str(), i,
+                    place(other, mine).c_str());
     }
     phase++;
     for (Simdgroup& s : simdgroups) {
@@ -206,7 +231,7 @@ static int run(const Kernel& kernel, const emulator_launch& launch, const emulat
   m.random = launch.seed * 2 + 1;
   for (int i = 0; i < count; i++) {
     const emulator_buffer& b = buffers[i];
-    m.arrays.push_back({static_cast<char*>(b.data), b.length, i, {}});
+    m.arrays.push_back({static_cast<char*>(b.data), b.length, i, b.output != 0, {}});
     if (b.output) m.arrays.back().written.resize(b.length);
   }
   if (launch.simdgroups < 1 || launch.simdgroups > most_simdgroups) {

@@ -17,10 +17,19 @@ constexpr int most_simdgroups = 32;
 // Meeting is where a lane stops.
 enum class Meeting { none, shuffle, product, simdgroup_barrier, barrier, end };
 
+// Site is a place in the kernels' sources: `id` is that of a call, for a line may
+// have several. The end of a kernel is the site without a file.
+struct Site {
+  const char* file;
+  int line, id;
+};
+
 struct Lane {
   Fiber fiber;
   Meeting at = Meeting::none;
-  int line = 0;
+  Site site = {};
+  uint64_t path = 0;
+  bool holds = false; // has made a Held
 };
 
 // Simdgroup is what the lanes of one exchange.
@@ -28,6 +37,7 @@ struct Simdgroup {
   enum { ready, waiting, finished } state = ready;
   uint32_t phase = 0; // barriers passed, of either kind
   float given[lanes_per_simdgroup], taken[lanes_per_simdgroup];
+  int masks[lanes_per_simdgroup]; // of a shuffle
   float left[16][8], right[8][8], product[16][8];
 };
 
@@ -46,6 +56,7 @@ struct Array {
   char* begin;
   int64_t length;
   int index;
+  bool output;
   std::vector<uint8_t> written; // by element; empty for inputs
 };
 
@@ -59,6 +70,7 @@ struct Machine {
   Fiber scheduler;
   Fiber* before = nullptr; // the fiber that was left last
   int current = 0;         // thread that runs
+  uint64_t path = 0;       // of the thread that runs: see control.h
   int group_x = 0, group_y = 0;
   uint32_t phase = 1;       // barriers passed, by all threadgroups
   uint32_t first_phase = 1; // of this threadgroup
@@ -73,7 +85,7 @@ struct Machine {
 
   // meet stops the running lane until its simdgroup, or threadgroup, has come
   // as far.
-  void meet(Meeting at, int line);
+  void meet(Meeting at, Site site);
 
   void fail(const char* format, ...) __attribute__((format(printf, 2, 3)));
   void read_shared(int64_t i);

@@ -40,11 +40,13 @@ public:
     return Global(reinterpret_cast<X*>(reinterpret_cast<uintptr_t>(p) + uintptr_t(n) * sizeof(X)), array);
   }
 
-  // An output's element takes one value, and is not read.
+  // An output's element takes one value, and is not read: other threadgroups, of
+  // which nothing is known, may not have written it.
   struct Element {
     Global to;
     int64_t at;
     void operator=(Value v) const { to.write(at, v); }
+    void operator=(const Element& other) const { *this = other.to.read(other.at); }
   };
 
   std::conditional_t<std::is_const<X>::value, Value, Element> operator[](int64_t i) const {
@@ -73,6 +75,7 @@ private:
   }
 
   Value read(int64_t i) const {
+    if (array->output) machine->fail("reads argument %d, which is an output", array->index);
     int64_t at = place(i, "reads");
     return at < 0 ? Value() : reinterpret_cast<X*>(array->begin)[at];
   }

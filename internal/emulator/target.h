@@ -19,9 +19,11 @@
 #define GD_UNROLL_LOADS
 #define GD_UNROLL_WIDE
 
-#define GD_BARRIER() emulator::machine->meet(emulator::Meeting::barrier, __LINE__)
-#define GD_SIMD_BARRIER() emulator::machine->meet(emulator::Meeting::simdgroup_barrier, __LINE__)
-#define GD_SHUFFLE_XOR(x, mask) emulator::shuffle_xor(x, mask, __LINE__)
+#define GD_SITE (emulator::Site{__FILE__, __LINE__, __COUNTER__})
+#define GD_BARRIER() emulator::machine->meet(emulator::Meeting::barrier, GD_SITE)
+#define GD_SIMD_BARRIER() emulator::machine->meet(emulator::Meeting::simdgroup_barrier, GD_SITE)
+#define GD_SHUFFLE_XOR(x, mask) emulator::shuffle_xor(x, mask, GD_SITE)
+#define mma(...) emulator::multiply(__VA_ARGS__, GD_SITE)
 #define GD_EXP(x) std::exp(x)
 #define GD_RSQRT(x) (1.0f / std::sqrt(x))
 
@@ -82,16 +84,18 @@ inline Pair even_pair(P p) {
   return Pair{float(p[0]), float(p[1])};
 }
 
-inline float shuffle_xor(float x, int mask, int line) {
+inline float shuffle_xor(float x, int mask, Site site) {
   Machine& m = *machine;
   const int lane = m.current % lanes_per_simdgroup;
+  if (mask < 0 || mask >= lanes_per_simdgroup) m.fail("shuffles by mask %d, want 0 to %d", mask, lanes_per_simdgroup - 1);
   m.here().given[lane] = x;
-  m.meet(Meeting::shuffle, line);
-  return m.here().taken[lane ^ mask];
+  m.here().masks[lane] = mask;
+  m.meet(Meeting::shuffle, site);
+  return m.here().taken[(lane ^ mask) & (lanes_per_simdgroup - 1)];
 }
 
-// mma adds the product of a and b to c.
-inline void mma(Mat& c, Mat a, Right b, int line = __builtin_LINE()) {
+// multiply adds the product of a and b to c.
+inline void multiply(Mat& c, Mat a, Right b, Site site) {
   Machine& m = *machine;
   const int lane = m.current % lanes_per_simdgroup;
   const Thread me = thread_at(lane, 0, 0, 0);
@@ -99,29 +103,48 @@ inline void mma(Mat& c, Mat a, Right b, int line = __builtin_LINE()) {
   for (int i = 0; i < 4; i++) s.left[me.row + 8 * (i >> 1)][me.column + (i & 1)] = a.e[i];
   for (int i = 0; i < 2; i++)
     (GD_RIGHT_TURNED ? s.right[me.column + i][me.row] : s.right[me.row][me.column + i]) = b.e[i];
-  m.meet(Meeting::product, line);
+  m.meet(Meeting::product, site);
   for (int i = 0; i < 4; i++) c.e[i] += s.product[me.row + 8 * (i >> 1)][me.column + (i & 1)];
 }
 
-// Held keeps matrices in registers.
+// Held keeps matrices. It has nothing in it at first, as on CUDA, where it is shared
+// memory of which a kernel has one piece.
 template <int n>
 struct Held {
   Mat m[n];
+  bool written[n];
+
+  bool inside(int i, const char* does) const {
+    if (i >= 0 && i < n) return true;
+    machine->fail("%s matrix %d of a Held of %d", does, i, n);
+    return false;
+  }
 };
 
 template <int n>
 GD_FN Held<n> new_held(Thread) {
+  Lane& lane = machine->lanes[machine->current];
+  if (lane.holds) machine->fail("makes a second Held");
+  lane.holds = true;
   return Held<n>();
 }
 
 template <int n>
 GD_FN Mat held(GD_REF(Held<n>) h, int i) {
+  constexpr float nothing = std::numeric_limits<float>::quiet_NaN();
+  if (!h.inside(i, "reads")) return Mat{{nothing, nothing, nothing, nothing}};
+  if (!h.written[i]) {
+    machine->fail("reads matrix %d of a Held, which nothing wrote", i);
+    return Mat{{nothing, nothing, nothing, nothing}};
+  }
   return h.m[i];
 }
 
 template <int n>
 GD_FN void hold(GD_REF(Held<n>) h, int i, Mat a) {
+  if (!h.inside(i, "writes")) return;
   h.m[i] = a;
+  h.written[i] = true;
 }
 
 // As on GPUs that load ahead, and not a divisor of most sizes.

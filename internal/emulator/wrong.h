@@ -84,6 +84,85 @@ GD_FN void twice(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(floa
   if (me.x == 1 && me.lane == 0) out[thread_of(me)] = 0;
 }
 
+// The kernels from here to parted_barriers part on one line, and meet as often on all
+// ways.
+GD_FN void parted_branches(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  float x = in[index_of(me)];
+  if (me.lane < 16) x = simd_total(x); else x = simd_total(2 * x);
+  out[index_of(me)] = x;
+}
+
+GD_FN void parted_choice(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  const float x = in[index_of(me)];
+  out[index_of(me)] = me.lane < 16 ? simd_total(x) : simd_total(2 * x);
+}
+
+GD_FN void parted_turns(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  float x = in[index_of(me)];
+  for (int i = 0; i < 2; ++i) for (int n = (me.lane < 16) == (i == 0) ? 1 : 2; n > 0; --n) x += GD_SHUFFLE_XOR(x, 1);
+  out[index_of(me)] = x;
+}
+
+GD_FN void parted_waits(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  float x = in[index_of(me)];
+  int turns = 0;
+  while (turns < (me.lane < 16 ? 2 : 4)) if (++turns > (me.lane < 16 ? 0 : 2)) x += GD_SHUFFLE_XOR(x, 1);
+  out[index_of(me)] = x;
+}
+
+GD_FN void parted_products(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  Mat c = zero_mat();
+  me.lane < 16 ? mma(c, c, Right{{1, 1}}) : mma(c, c, Right{{2, 2}});
+  out[index_of(me)] = in[index_of(me)] + c.e[0];
+}
+
+GD_FN void parted_barriers(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  if (me.simdgroup == 0) GD_BARRIER(); else GD_BARRIER();
+  out[index_of(me)] = in[index_of(me)];
+}
+
+GD_FN void parted_masks(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  out[index_of(me)] = GD_SHUFFLE_XOR(in[index_of(me)], me.lane < 16 ? 1 : 2);
+}
+
+// shuffled takes DK for the mask.
+GD_FN void shuffled(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  out[index_of(me)] = GD_SHUFFLE_XOR(in[index_of(me)], DK);
+}
+
+// read_output reads what the next threadgroup writes.
+GD_FN void read_output(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  GD_GLOBAL(const float) other = out;
+  out[index_of(me)] = in[index_of(me)];
+  GD_BARRIER();
+  if (me.x == 1) shared[thread_of(me)] = other[index_of(me) + SIMDGROUPS * 32];
+}
+
+GD_FN void copied_output(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  out[index_of(me)] = in[index_of(me)];
+  if (me.lane == 1) out[index_of(me)] = out[index_of(me) - 1];
+}
+
+GD_FN void held_unwritten(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  Held<4> h = new_held<4>(me);
+  for (int i = 0; i < 3; ++i) hold(h, i, zero_mat());
+  out[index_of(me)] = in[index_of(me)] + held(h, 3).e[0];
+}
+
+GD_FN void held_outside(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  Held<4> h = new_held<4>(me);
+  for (int i = 0; i <= 4; ++i) hold(h, i, zero_mat());
+  out[index_of(me)] = in[index_of(me)];
+}
+
+// held_twice makes two that are one on CUDA.
+GD_FN void held_twice(GD_GLOBAL(const float) in, GD_GLOBAL(float) out, GD_SHARED(float) shared, Thread me) {
+  Held<4> a = new_held<4>(me), b = new_held<4>(me);
+  hold(a, 0, zero_mat());
+  hold(b, 0, zero_mat());
+  out[index_of(me)] = in[index_of(me)] + held(a, 0).e[0];
+}
+
 // product and product_turned multiply a 16 x 8 matrix and one of 8 x 8.
 GD_FN void product(GD_GLOBAL(const float) a, GD_GLOBAL(const float) b, GD_GLOBAL(float) out, Thread me) {
   Mat c = zero_mat();

@@ -56,6 +56,12 @@ type Config struct {
 	Mixer          Mixer                     `json:"mixer"`                    // default MixerDelta
 	Layout         Layout                    `json:"layout"`                   // default LayoutQwen35
 	Implementation gateddelta.Implementation `json:"implementation,omitempty"` // of the rule; default gateddelta.Auto
+
+	// CheckKernels compares the fused kernels that layers take (of the rule, of norms
+	// and convolutions, of a step), before their first use on a device, with other
+	// operations on a little noise. Where one differs, or can't be run, Forward and Step
+	// panic with *tensor.Error. It means nothing where no kernels are taken.
+	CheckKernels bool `json:"check_kernels,omitempty"`
 }
 
 // Limits that keep a hostile configuration from exhausting the machine before

@@ -113,9 +113,11 @@ func (l *GatedDeltaNet) forward(tape *autograd.Tape, x *autograd.Var, before *pa
 	}
 	c := l.cfg
 	qkv, z := l.projectValues(tape, x)
+	c.checkLayerKernels(qkv.Dtype())
 	step := before != nil && x.Dim(1) == 1 // decoding, which doesn't record
 	if step {
 		if k, ok := c.decodeKernel(qkv.Dtype()); ok {
+			c.checkDecodeKernel(k)
 			y, after = l.decode(k, tape, x, qkv, z, before)
 			return l.OutProj.Forward(tape, y), after
 		}
@@ -146,13 +148,7 @@ func (l *GatedDeltaNet) forward(tape *autograd.Tape, x *autograd.Var, before *pa
 			DtBias:       tape.Param(l.DtBias),
 			BetaLogits:   b,
 			InitialState: state,
-		}, gateddelta.Options{
-			ChunkSize:      c.ChunkSize,
-			Implementation: implementation,
-			FinalState:     state != nil,
-			QKL2Norm:       true,
-			L2NormEps:      l2Eps,
-		})
+		}, c.ruleOptions(implementation, state != nil))
 		if o = out.O; after != nil {
 			after.state = out.FinalState
 		}
@@ -160,6 +156,18 @@ func (l *GatedDeltaNet) forward(tape *autograd.Tape, x *autograd.Var, before *pa
 	o = l.Norm.Forward(tape, o, heads(z, c.ValueHeads, c.ValueDim))
 	y = l.OutProj.Forward(tape, ops.Reshape(o, x.Dim(0), x.Dim(1), c.valueWidth()))
 	return y, after
+}
+
+// ruleOptions are those of the rule in a layer.
+func (c Config) ruleOptions(implementation gateddelta.Implementation, final bool) gateddelta.Options {
+	return gateddelta.Options{
+		ChunkSize:      c.ChunkSize,
+		Implementation: implementation,
+		CheckKernels:   c.CheckKernels,
+		FinalState:     final,
+		QKL2Norm:       true,
+		L2NormEps:      l2Eps,
+	}
 }
 
 // projectValues returns q, k, v side by side [B, T, 2·Hk·K + Hv·V], and the

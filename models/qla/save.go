@@ -15,11 +15,11 @@ const configKey = "config"
 
 // Save writes the weights to a safetensors file, under their Hugging Face names,
 // with the configuration as JSON under "config" in its metadata, but for
-// Implementation, which is a choice for a machine. The file appears whole or not at
-// all.
+// Implementation and CheckKernels, which are choices for a machine. The file appears
+// whole or not at all.
 func (m *Model) Save(path string) error {
 	cfg := m.cfg
-	cfg.Implementation = ""
+	cfg.Implementation, cfg.CheckKernels = "", false
 	config, err := json.Marshal(cfg)
 	if err != nil {
 		return errors.Wrap(err, "qla.Model.Save")

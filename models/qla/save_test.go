@@ -19,7 +19,7 @@ import (
 // to be free of them where it is loaded.
 func TestSaveIsForAnyMachine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model.safetensors")
-	if err := newModel(t, with(tiny, func(c *Config) { c.Implementation = gateddelta.CPU }), 1).Save(path); err != nil {
+	if err := newModel(t, with(tiny, func(c *Config) { c.Implementation, c.CheckKernels = gateddelta.CPU, true }), 1).Save(path); err != nil {
 		t.Fatal(err)
 	}
 	back, err := Load(path)
@@ -28,6 +28,9 @@ func TestSaveIsForAnyMachine(t *testing.T) {
 	}
 	if got := back.Config().Implementation; got != gateddelta.Auto {
 		t.Errorf("the implementation came back as %q, want %q", got, gateddelta.Auto)
+	}
+	if back.Config().CheckKernels {
+		t.Error("the check of kernels came back")
 	}
 }
 

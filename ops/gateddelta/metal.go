@@ -44,10 +44,15 @@ func (z *geometry) useKernels(in operands, opt Options) {
 	z.kernels, z.plan = &kernels, plan{C: z.C}
 	z.scan, z.threads, z.compile = ScanSequential, 1, CompileOff
 	z.why.compile = "there are few operations beside the kernels"
-	z.why.scan = "a kernel keeps the states in registers from chunk to chunk"
+	z.why.scan = "a kernel keeps the states from chunk to chunk, in registers, or on CUDA in shared memory"
 	z.why.threads = "the kernels run on a GPU, or in the emulator"
-	if z.why.segment = asked; opt.Segment == 0 {
+	switch {
+	case opt.Segment == 0:
 		z.why.segment = "a segment of the backward pass is to take at most three quarters of what the inputs and outputs do, or 76 MB"
+	case kernels.Capped():
+		z.why.segment = "the options ask for longer ones, which would hold a GPU of 10 TFLOP/s for more than 4 ms in one launch"
+	default:
+		z.why.segment = asked
 	}
 }
 

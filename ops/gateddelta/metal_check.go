@@ -1,8 +1,8 @@
 package gateddelta
 
 import (
+	"cmp"
 	"math"
-	"sync"
 
 	"github.com/pkg/errors"
 
@@ -11,48 +11,24 @@ import (
 	"github.com/deltatape/deltatape/tensor"
 )
 
-// CheckKernels runs Implementation Metal and Chunk on a few tokens of noise, with
-// heads of the given number and size, and compares outputs and all gradients: so that
-// a compiler or a GPU that gets a kernel wrong is reported, and not trained on. The
-// error names the first result that differs, or says that there are no such kernels.
-// What it finds for the default device holds for the rest of the process.
-func CheckKernels(d tensor.Dtype, Hk, Hv, K, V int) error {
-	err := verdict(metal.Config{Dtype: d, Chunk: kernelChunk, DK: K, DV: V, HK: Hk, HV: Hv})
+// CheckKernels runs the kernels of Implementation Metal on a few tokens of noise, with
+// chunks of the given size (0: the size that Apply chooses for long sequences) and
+// heads of the given number and size. It compares outputs and all gradients with those
+// of Chunk in float32: so that a compiler or a GPU that gets a kernel wrong is
+// reported, and not trained on. The error names the first result that differs, or says
+// that there are no such kernels. What it finds for the default device holds for the
+// rest of the process.
+func CheckKernels(d tensor.Dtype, chunk, Hk, Hv, K, V int) error {
+	err := verdict(metal.Config{Dtype: d, Chunk: cmp.Or(chunk, kernelChunk), DK: K, DV: V, HK: Hk, HV: Hv})
 	return errors.WithMessage(err, "gateddelta.CheckKernels")
 }
 
 // verdicts are what comparisons found.
-var verdicts struct {
-	sync.Mutex
-	of map[checked]error
-}
+var verdicts metal.Verdicts[metal.Config]
 
-// checked is what is compared once.
-type checked struct {
-	config metal.Config
-	device tensor.Device
-}
-
-// verdict compares the kernels of a configuration unless that was done before. That
-// memory was short is no verdict.
+// verdict compares the kernels of a configuration unless that was done before.
 func verdict(c metal.Config) error {
-	verdicts.Lock()
-	defer verdicts.Unlock()
-	key := checked{c, tensor.DefaultDevice()}
-	err, known := verdicts.of[key]
-	if known {
-		return err
-	}
-	if misuse := tensor.Try(func() { err = compareKernels(c) }); misuse != nil {
-		err = misuse
-	}
-	if err == nil || broken(err) != nil {
-		if verdicts.of == nil {
-			verdicts.of = make(map[checked]error)
-		}
-		verdicts.of[key] = err
-	}
-	return err
+	return verdicts.Of(c, func() error { return compareKernels(c) })
 }
 
 // checkKernels panics if the kernels that are to be used were found wrong. Where
@@ -72,26 +48,32 @@ var noiseResults = []string{
 	"the gradient of LogDecay", "the gradient of Beta", "the gradient of InitialState",
 }
 
+// kernelBounds are the errors that comparisons let pass in results of a dtype. Operands
+// are rounded to it on both sides, and everything is float32 inside, so that results in
+// half types differ by one rounding.
+var kernelBounds = map[tensor.Dtype]float64{tensor.Float32: 1e-5, tensor.BFloat16: 4e-3, tensor.Float16: 5e-4}
+
 func compareKernels(c metal.Config) error {
-	want, err := noiseRun(Chunk, c)
+	if why := c.Refusal(); why != "" {
+		return errors.New(why)
+	}
+	s := tensor.NewScope()
+	defer s.Close()
+	want, err := noiseRun(s, Chunk, c, noiseOperands(s, tensor.Float32, c))
 	if err != nil {
 		return err
 	}
-	got, err := noiseRun(Metal, c)
+	got, err := noiseRun(s, Metal, c, noiseOperands(s, c.Dtype, c))
 	if err != nil {
 		return err
 	}
-	bound := 1e-4
-	if c.Dtype != tensor.Float32 {
-		bound = 3e-2
-	}
-	return difference(got, want, bound)
+	return difference(got, want)
 }
 
-// difference names the first of noiseResults that is further from the op graph's than
-// bound.
-func difference(got, want []*tensor.Tensor, bound float64) error {
+// difference names the first of noiseResults that is too far from the op graph's.
+func difference(got, want []*tensor.Tensor) error {
 	for i, name := range noiseResults {
+		bound := kernelBounds[got[i].Dtype()]
 		e, err := distance(got[i], want[i])
 		if err != nil {
 			return err
@@ -103,43 +85,41 @@ func difference(got, want []*tensor.Tensor, bound float64) error {
 	return nil
 }
 
-// noiseRun returns outputs and gradients, detached from a tape. A sequence has two
-// chunks, one of them not full.
-func noiseRun(implementation Implementation, c metal.Config) ([]*tensor.Tensor, error) {
+// noiseOperands are the six inputs of the rule and the gradients of O and of the final
+// state, in the scope s: numbers of the configuration's dtype, to be computed with in
+// another. A sequence has two chunks, one of them not full.
+func noiseOperands(s *tensor.Scope, d tensor.Dtype, c metal.Config) []*tensor.Tensor {
 	B, T, Hk, Hv, K, V := 2, c.Chunk+5, c.HK, c.HV, c.DK, c.DV
+	keys := tensor.Split(s.Use(tensor.Key(1)), 8)
+	noise := func(i int, shape ...int) *tensor.Tensor { return tensor.Normal(keys[i], shape...) }
+	rounded := func(x *tensor.Tensor) *tensor.Tensor { return tensor.AsType(tensor.AsType(x, c.Dtype), d) }
+	unit := func(x *tensor.Tensor) *tensor.Tensor {
+		return tensor.Mul(x, tensor.Rsqrt(tensor.Sum(tensor.Square(x), true, -1)))
+	}
+	return []*tensor.Tensor{
+		rounded(unit(noise(0, B, T, Hk, K))), rounded(unit(noise(1, B, T, Hk, K))), rounded(noise(2, B, T, Hv, V)),
+		tensor.Neg(tensor.Abs(noise(3, B, T, Hv))), tensor.Sigmoid(noise(4, B, T, Hv)), noise(5, B, Hv, K, V),
+		rounded(noise(6, B, T, Hv, V)), noise(7, B, Hv, K, V),
+	}
+}
+
+// noiseRun returns outputs and gradients, evaluated and in the scope s.
+func noiseRun(s *tensor.Scope, implementation Implementation, c metal.Config, operands []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	tape := autograd.NewTape()
 	defer tape.Close()
-	keys := tensor.Split(tensor.Key(1), 8)
-	noise := func(i int, d tensor.Dtype, shape ...int) *tensor.Tensor {
-		return tensor.AsType(tensor.Normal(keys[i], shape...), d)
-	}
-	leaves := []*autograd.Var{
-		tape.Var(noise(0, c.Dtype, B, T, Hk, K)), tape.Var(noise(1, c.Dtype, B, T, Hk, K)), tape.Var(noise(2, c.Dtype, B, T, Hv, V)),
-		tape.Var(tensor.Neg(tensor.Abs(noise(3, tensor.Float32, B, T, Hv)))),
-		tape.Var(tensor.Sigmoid(noise(4, tensor.Float32, B, T, Hv))), tape.Var(noise(5, tensor.Float32, B, Hv, K, V)),
+	leaves := make([]*autograd.Var, operandCount)
+	for i := range leaves {
+		leaves[i] = tape.Var(operands[i])
 	}
 	out := Apply(Inputs{Q: leaves[0], K: leaves[1], V: leaves[2], LogDecay: leaves[3], Beta: leaves[4], InitialState: leaves[5]},
-		Options{Implementation: implementation, FinalState: true, QKL2Norm: true, ChunkSize: c.Chunk})
-	grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState},
-		[]*tensor.Tensor{noise(6, c.Dtype, B, T, Hv, V), noise(7, tensor.Float32, B, Hv, K, V)}, leaves...)
+		Options{Implementation: implementation, FinalState: true, ChunkSize: c.Chunk})
+	grads, err := tape.Grad([]*autograd.Var{out.O, out.FinalState}, operands[operandCount:], leaves...)
 	if err != nil {
 		return nil, err
 	}
 	results := append([]*tensor.Tensor{out.O.Value(), out.FinalState.Value()}, grads...)
-	for i, x := range results {
-		results[i] = tensor.AsType(x, tensor.Float32)
-	}
-	if err := tensor.Eval(results...); err != nil {
-		return nil, err
-	}
-	for i, x := range results { // the tape closes its own
-		data, err := tensor.Data[float32](x)
-		if err != nil {
-			return nil, err
-		}
-		results[i] = tensor.FromSlice(data, x.Shape()...)
-	}
-	return results, nil
+	s.Adopt(results...)
+	return results, tensor.Eval(results...)
 }
 
 // distance returns ‖a − b‖ / ‖b‖.

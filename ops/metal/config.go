@@ -26,7 +26,9 @@ func (c Config) Refusal() string {
 	switch {
 	case !half && c.Dtype != tensor.Float32:
 		return fmt.Sprintf("the kernels take float32, bfloat16 and float16, not %s", c.Dtype)
-	case c.DK%8 != 0 || c.DV%8 != 0 || c.DK > mostElements || c.DV > mostElements:
+	case c.HK < 1 || c.HV < 1 || c.HV%c.HK != 0:
+		return fmt.Sprintf("the kernels take a multiple of the key heads as value heads, not %d for %d", c.HV, c.HK)
+	case c.DK < 8 || c.DV < 8 || c.DK%8 != 0 || c.DV%8 != 0 || c.DK > mostElements || c.DV > mostElements:
 		return fmt.Sprintf("the kernels take K and V that are multiples of 8 up to %d, not %d and %d", mostElements, c.DK, c.DV)
 	case c.Chunk == 64 && !half:
 		return "the kernels take chunks of 64 for half types only: float32 leaves no room for them in threadgroup memory"

@@ -47,5 +47,7 @@
 //
 // Operands that don't fit the plan panic with *tensor.Error, and so does a fault
 // that the emulator finds. A kernel that a GPU's compiler refuses, and an operand
-// that can't be evaluated, is an error of the evaluation of results.
+// that can't be evaluated, is an error of the evaluation of results. CheckLayers and
+// Config.CheckDecode find kernels that a machine computes wrong, as CheckKernels of
+// package gateddelta does for the passes.
 package metal

@@ -1,6 +1,7 @@
 package metal
 
 import (
+	"math"
 	"slices"
 
 	"github.com/deltatape/deltatape/tensor"
@@ -13,6 +14,7 @@ type Plan struct {
 	config   Config
 	offsets  []int   // sequence n has the tokens offsets[n] to offsets[n+1]-1
 	asked    int     // tokens of a segment, 0 if they were chosen
+	capped   bool    // segments are shorter than asked
 	perToken float64 // bytes that a segment takes for a token
 	segments []segment
 	on       machine // nil: the default device
@@ -40,14 +42,16 @@ const planChunks = 8
 
 // NewPlan cuts sequences, of which n has the tokens offsets[n] to offsets[n+1]-1,
 // into segments of at most so many tokens, rounded up to chunks; 0 chooses, for
-// temporaries to take at most three quarters of what q, k, v and o do, or 76 MB.
+// temporaries to take at most three quarters of what q, k, v and o do, or 76 MB. No
+// segment is so long that a launch of Forward or Backward would cost a GPU of 10
+// TFLOP/s more than 4 ms.
 func NewPlan(c Config, offsets []int, segmentTokens int) Plan {
 	p := Plan{config: c, offsets: offsets, asked: max(0, segmentTokens)}
 	return p.cut(c.backwardBytes(), prepareKernel, forwardKernel, backKernel, gradsKernel)
 }
 
 // ForwardOnly returns the plan for a forward pass that no backward pass follows. It
-// has fewer segments unless NewPlan was asked for their length.
+// has fewer segments unless NewPlan was asked for their length and kept to it.
 func (p Plan) ForwardOnly() Plan { return p.cut(p.config.forwardBytes(), prepareKernel, forwardKernel) }
 
 // cut makes the segments of a pass that runs the kernels of a list and keeps so many
@@ -61,9 +65,12 @@ func (p Plan) cut(perToken float64, list ...*kernel) Plan {
 		return tokens
 	}
 	sequences := len(offsets) - 1
-	segmentTokens := ceilDiv(p.asked, c.Chunk) * c.Chunk
-	if p.asked == 0 {
-		segmentTokens = c.segmentTokens(offsets[sequences], padded(0, sequences), sequences, perToken, list)
+	segmentTokens := c.launchTokens(list)
+	if asked := ceilDiv(p.asked, c.Chunk) * c.Chunk; asked > 0 {
+		p.capped = asked > segmentTokens && offsets[sequences] > segmentTokens
+		segmentTokens = min(segmentTokens, asked)
+	} else {
+		segmentTokens = min(segmentTokens, c.segmentTokens(offsets[sequences], padded(0, sequences), sequences, perToken))
 	}
 	most := max(leastTemporaries, c.segmentBytes(segmentTokens, 1, perToken))
 	p.perToken, p.segments = perToken, nil
@@ -158,16 +165,23 @@ func (c Config) forwardTakes(s segment) float64 {
 	return float64(s.chunks*c.Chunk)*c.forwardBytes() + float64(states)*c.stateBytes()
 }
 
+// launchTokens is the length of the longest segments for which no kernel of a list
+// costs more than mostFLOPs, at least a chunk.
+func (c Config) launchTokens(list []*kernel) int {
+	most := math.MaxInt32 / c.Chunk
+	for _, k := range list {
+		most = min(most, int(mostFLOPs/k.work(c, c.Chunk, 1, 1).FLOPs))
+	}
+	return max(1, most) * c.Chunk
+}
+
 // segmentTokens chooses the length of segments for so many tokens in so many
-// sequences.
-func (c Config) segmentTokens(tokens, padded, sequences int, perToken float64, list []*kernel) int {
+// sequences, by memory.
+func (c Config) segmentTokens(tokens, padded, sequences int, perToken float64) int {
 	n := float64(padded)
 	if c.segmentBytes(padded, sequences, perToken) > singleTemporaries {
 		most := max(leastTemporaries, 1.5*float64(tokens*c.Dtype.Size()*(c.HK*c.DK+c.HV*c.DV)))
 		n = (most - c.segmentBytes(0, 1, perToken)) / perToken
-	}
-	for _, k := range list {
-		n = min(n, mostFLOPs/k.work(c, c.Chunk, 1, 1).FLOPs*float64(c.Chunk))
 	}
 	return max(c.Chunk, int(n)/c.Chunk*c.Chunk)
 }
@@ -186,6 +200,10 @@ func (p Plan) Starts() int {
 
 // Config is what the plan was made for.
 func (p Plan) Config() Config { return p.config }
+
+// Capped reports whether segments are shorter than NewPlan was asked for, so that no
+// launch holds a GPU for too long.
+func (p Plan) Capped() bool { return p.capped }
 
 // Segments is the number of segments.
 func (p Plan) Segments() int { return len(p.segments) }

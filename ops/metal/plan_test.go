@@ -6,27 +6,48 @@ import (
 	"github.com/deltatape/deltatape/tensor"
 )
 
-// TestLaunches checks what no launch may pass: 5 ms at 10 TFLOP/s, by the cost model.
+// TestLaunches checks what no launch of a pass may cost, however long segments are
+// asked for: 4 ms at 10 TFLOP/s, by the cost model. The rule token by token may take 5.
 func TestLaunches(t *testing.T) {
 	for _, c := range configs() {
 		if c.Refusal() != "" {
 			continue
 		}
 		for _, T := range []int{2048, 32768} {
-			p := NewPlan(c, []int{0, T}, 0)
-			for _, pass := range []struct {
-				segments []segment
-				kernels  []*kernel
-			}{{p.segments, registry[:6]}, {p.ForwardOnly().segments, registry[:2]}} {
-				for _, s := range pass.segments {
-					for _, k := range pass.kernels {
-						if w := k.work(c, s.tokens(), s.chunks, s.runs()); w.FLOPs > 5e10 {
-							t.Fatalf("%s of %+v takes %.2g FLOP for a segment of %d tokens", k.name, c, w.FLOPs, s.tokens())
+			for _, asked := range []int{0, T} {
+				p := NewPlan(c, []int{0, T}, asked)
+				for _, pass := range []struct {
+					segments []segment
+					kernels  []*kernel
+				}{{p.segments, registry[:6]}, {p.ForwardOnly().segments, registry[:2]}} {
+					for _, s := range pass.segments {
+						for _, k := range pass.kernels {
+							most := 4e10
+							if k == sequentialKernel {
+								most = 5e10
+							}
+							if w := k.work(c, s.tokens(), s.chunks, s.runs()); w.FLOPs > most {
+								t.Fatalf("%s of %+v takes %.2g FLOP for a segment of %d tokens", k.name, c, w.FLOPs, s.tokens())
+							}
 						}
 					}
 				}
 			}
 		}
+	}
+}
+
+// TestCapped wants to be told when segments are shorter than asked, and only then.
+func TestCapped(t *testing.T) {
+	const T = 32768
+	c := Config{Dtype: tensor.Float32, Chunk: 32, DK: 128, DV: 128, HK: 8, HV: 32}
+	for asked, want := range map[int]bool{0: false, 1024: false, T: true} {
+		if p := NewPlan(c, []int{0, T}, asked); p.Capped() != want || asked == 1024 && p.Segments() != T/1024 {
+			t.Errorf("segments of %d tokens: %d, capped %v, want %v", asked, p.Segments(), p.Capped(), want)
+		}
+	}
+	if NewPlan(c, []int{0, 1024}, T).Capped() {
+		t.Error("all tokens in a segment are capped")
 	}
 }
 

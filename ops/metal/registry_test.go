@@ -1,10 +1,6 @@
 package metal
 
 import (
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +74,14 @@ func TestRefusals(t *testing.T) {
 		"chunks of 64 for half types only":         func(c *Config) { c.Chunk = 64 },
 		"chunks of 16, 32 and 64, not 128":         func(c *Config) { c.Chunk = 128 },
 		"take K up to 128 for chunks of 64":        func(c *Config) { c.Chunk, c.DK, c.Dtype = 64, 136, tensor.BFloat16 },
+		"multiples of 8 up to 256, not 0 and 64":   func(c *Config) { c.DK = 0 },
+		"multiples of 8 up to 256, not -8 and 64":  func(c *Config) { c.DK = -8 },
+		"multiples of 8 up to 256, not 64 and 0":   func(c *Config) { c.DV = 0 },
+		"multiples of 8 up to 256, not 64 and -16": func(c *Config) { c.DV = -16 },
+		"as value heads, not 2 for 0":              func(c *Config) { c.HK = 0 },
+		"as value heads, not 0 for 1":              func(c *Config) { c.HV = 0 },
+		"as value heads, not -2 for -1":            func(c *Config) { c.HK, c.HV = -1, -2 },
+		"as value heads, not 2 for 4":              func(c *Config) { c.HK = 4 },
 	} {
 		c := good
 		change(&c)
@@ -102,95 +106,4 @@ func TestEmulatorIsFresh(t *testing.T) {
 			}
 		}
 	}
-}
-
-// clang is a compiler that knows address spaces: $CLANG, clang++, or the one in the
-// Python package ziglang.
-func clang() []string {
-	if c := os.Getenv("CLANG"); c != "" {
-		return strings.Fields(c)
-	}
-	if path, err := exec.LookPath("clang++"); err == nil {
-		return []string{path}
-	}
-	if exec.Command("python3", "-c", "import ziglang").Run() == nil {
-		return []string{"python3", "-m", "ziglang", "clang"}
-	}
-	return nil
-}
-
-// TestAddressSpaces compiles the Metal text as C++ for OpenCL, which has the same
-// address spaces, against a stub of Metal's library. On machines without clang it
-// looks at the text alone.
-func TestAddressSpaces(t *testing.T) {
-	stub, err := filepath.Abs("testdata/metal_stub.h")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var text strings.Builder
-	fmt.Fprintf(&text, "#include %q\n", stub)
-	for i, c := range []Config{
-		{tensor.Float32, 32, 128, 128, 8, 32}, {tensor.BFloat16, 64, 64, 24, 2, 4}, {tensor.Float16, 16, 24, 40, 1, 1},
-	} {
-		for _, k := range registry {
-			s := k.source(c, tensor.Metal)
-			_, header, _ := strings.Cut(s.Header, "\n") // the include
-			fmt.Fprintf(&text, "namespace config%d_%s {\n%s", i, k.name, header)
-			fmt.Fprintf(&text, "kernel void run%d_%s(%s) {\n%s}\n}\n", i, k.name, k.metalParameters(c), s.Body)
-			text.WriteString(undefine(s.Header))
-		}
-	}
-	right := text.String()
-	call := "plan, queries, keys, inverse, scores, gates, shared,"
-	wrong := strings.Replace(right, call, "plan, queries, shared, inverse, scores, gates, shared,", 1)
-	if right == wrong {
-		t.Fatalf("no kernel is called with %q", call)
-	}
-	compiler := clang()
-	if compiler == nil {
-		return
-	}
-	compile := func(text string) (string, error) {
-		file := filepath.Join(t.TempDir(), "kernels.cpp")
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		arguments := append(compiler[1:len(compiler):len(compiler)], "-x", "clcpp", "-cl-std=clc++2021", "-cl-no-stdinc",
-			"--target=spir64", "-Wno-everything", "-fsyntax-only", "-ferror-limit=8", file)
-		out, err := exec.Command(compiler[0], arguments...).CombinedOutput()
-		return string(out), err
-	}
-	if out, err := compile(right); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	if out, err := compile(wrong); err == nil || !strings.Contains(out, "of type '__local float") {
-		t.Errorf("threadgroup memory passed for device memory: %v\n%s", err, out)
-	}
-}
-
-// metalParameters is what MLX writes as the parameters of a kernel.
-func (k *kernel) metalParameters(c Config) string {
-	types := map[kind]string{element: elementTypes[c.Dtype].metal, real: "float", integer: "int"}
-	var list []string
-	for _, a := range k.in {
-		list = append(list, fmt.Sprintf("const device %s* %s", types[a.kind], a.name))
-	}
-	for _, a := range k.out {
-		list = append(list, fmt.Sprintf("device %s* %s", types[a.kind], a.name))
-	}
-	list = append(list, "unsigned thread_index_in_simdgroup", "unsigned simdgroup_index_in_threadgroup", "uint3_stub threadgroup_position_in_grid")
-	return strings.Join(list, ", ")
-}
-
-// undefine takes the macros of a text back.
-func undefine(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		if rest, ok := strings.CutPrefix(line, "#define "); ok {
-			name, _, _ := strings.Cut(rest, " ")
-			name, _, _ = strings.Cut(name, "(")
-			fmt.Fprintf(&b, "#undef %s\n", strings.TrimSpace(name))
-		}
-	}
-	return b.String()
 }

@@ -145,8 +145,8 @@ GD_FN void chunk_prepare(GD_GLOBAL(const Element) q, GD_GLOBAL(const Element) k,
     }
     GD_BARRIER();
 
+    // The squares alone are in use here, and the next heads write theirs after a barrier.
     for (int p = me.simdgroup; p < heads; p += SIMDGROUPS)
       unit_inverse(shared + p * PREPARE_SHARED, inverse + square_at(chunk, me.y * R + first + p), me);
-    GD_BARRIER();
   }
 }

@@ -40,9 +40,9 @@ GD_FN void solve_blocks(GD_GLOBAL(const float) a, GD_GLOBAL(float) x, GD_SHARED(
     const int i = at / C, j = rest(at, C);
     shared[i * SOLVE_PITCH + j] = j < i ? a[i * HV * C + j] : 0.0f;
   }
-  GD_SIMD_BARRIER();
 
   // Row i of all blocks at a time; a lane has column j of its block, or two lanes'.
+  // Row 0 reads nothing of A, so its barrier is that for the loads above.
   for (int i = 0; i < 16; ++i) {
     float sums[(C + 31) / 32];
     GD_UNROLL
@@ -86,7 +86,9 @@ GD_FN void solve_blocks(GD_GLOBAL(const float) a, GD_GLOBAL(float) x, GD_SHARED(
             if (8 * n < size && 8 * k < size)
               mma(z[n], y[k], right_rows<false>(shared + ((low + 8 * k) * SOLVE_PITCH + low + 8 * n), SOLVE_PITCH, me));
         }
-        GD_SIMD_BARRIER(); // all lanes have read the strip of A21
+        // All lanes have read the strip of A21. By Metal's lane map each has read what it
+        // writes here, by CUDA's others have.
+        GD_SIMD_BARRIER();
         GD_UNROLL
         for (int n = 0; n < C / 16; ++n) {
           if (8 * n < size) {

@@ -1,4 +1,4 @@
-// The definition, token by token, with the state in registers: for decoding, and for
+// The definition, token by token, with the state in registers: for few tokens, and for
 // GPUs whose products of matrices are no faster than other arithmetic.
 //
 //	S ← e^g S;  d = β (v − Sᵀk);  S ← S + k dᵀ;  o = s Sᵀq

@@ -63,9 +63,11 @@ GD_FN void short_conv_back(GD_GLOBAL(const Element) x, GD_GLOBAL(const float) w,
   for (int i = 0; i < DV; ++i) sums.e[i] = later.e[i] = 0;
   // From the last token whose ds these tokens need; later.e[i] is ds_{t+i}.
   for (int t = p.end + DV - 2; t >= p.first && p.first < p.end; --t) {
+    Window moved; // in place it would be a memmove to compilers, which takes memory
+    moved.e[0] = 0;
     GD_UNROLL
-    for (int i = DV - 1; i > 0; --i) later.e[i] = later.e[i - 1];
-    later.e[0] = 0;
+    for (int i = 1; i < DV; ++i) moved.e[i] = later.e[i - 1];
+    later = moved;
     if (t < plan[0]) {
       const float s = conv_sum(x, weights, p, t), open = sigmoid(s);
       later.e[0] = float(dy[p.row + long(t) * p.stride]) * open * (1 + s * (1 - open));
